@@ -1,0 +1,58 @@
+# Everything a user runs. The environment lives in .venv and is rebuilt when the lock changes.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help reports test test-all lab check bench lock format example clean
+
+help:            ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+$(READY): requirements.lock requirements-uv.lock pyproject.toml
+	@echo "Setting up the environment in .venv (once; about a minute)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; try: make PYTHON=python3.12")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.lock
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --compile-bytecode requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $(READY)
+
+reports: $(READY) ## every team's sizing report into reports/
+	@$(BIN)/planner report --all
+
+test: $(READY)    ## style and the fast tests
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/python -m pytest -q -n 2 -m "not slow"
+
+test-all: $(READY) ## the fast tests and the slow ones (whole reports, the fit of the constants)
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/python -m pytest -q -n 2
+
+lab: $(READY)     ## JupyterLab on the notebooks
+	@$(BIN)/jupyter lab --notebook-dir=. notebooks/00_start_here.ipynb
+
+check: $(READY)   ## is everything in data/ valid?
+	@$(BIN)/planner check
+
+bench: $(READY)   ## estimates, plans and reports per second, measured here
+	@$(BIN)/python benchmarks/bench.py
+
+lock: $(READY)    ## resolve the dependencies of pyproject.toml again
+	@$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
+	  --no-emit-index-url --generate-hashes --no-header --no-annotate \
+	  --no-emit-package rfc3987-syntax --no-emit-package lark --quiet -o requirements.lock
+	@echo 'uv==$(shell $(BIN)/uv --version | cut -d" " -f2)' | $(BIN)/uv pip compile - --universal \
+	  --python-version 3.11 --no-emit-index-url --generate-hashes --no-header --no-annotate --quiet \
+	  -o requirements-uv.lock
+
+format: $(READY)  ## put the code and the notebooks in order
+	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+	@$(BIN)/nbstripout notebooks/*.ipynb
+
+example: $(READY) ## render the committed example report again
+	@$(BIN)/python -m planner report coding_assistant --example
+
+clean:           ## remove the environment and what was rendered
+	@rm -rf .venv build *.egg-info
+	@find reports -mindepth 1 -maxdepth 1 ! -name example -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Capacity planning for self-hosted language models."""
