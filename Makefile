@@ -9,11 +9,11 @@ READY := .venv/.ready
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
-$(READY): requirements.lock requirements-uv.lock pyproject.toml
+$(READY): requirements.lock requirements-tools.lock pyproject.toml
 	@echo "Setting up the environment in .venv (once; about a minute)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; try: make PYTHON=python3.12")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-tools.lock
 	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --compile-bytecode requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $(READY)
@@ -30,7 +30,8 @@ test-all: $(READY) ## the fast tests and the slow ones (whole reports, the fit o
 	@$(BIN)/python -m pytest -q -n 2
 
 lab: $(READY)     ## JupyterLab on the notebooks
-	@$(BIN)/jupyter lab --notebook-dir=. notebooks/00_start_here.ipynb
+	@$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.app_settings_dir=notebooks/settings \
+	  --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
 
 check: $(READY)   ## is everything in data/ valid?
 	@$(BIN)/planner check
@@ -42,16 +43,16 @@ lock: $(READY)    ## resolve the dependencies of pyproject.toml again
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
 	  --no-emit-index-url --generate-hashes --no-header --no-annotate \
 	  --no-emit-package rfc3987-syntax --no-emit-package lark --quiet -o requirements.lock
-	@echo 'uv==$(shell $(BIN)/uv --version | cut -d" " -f2)' | $(BIN)/uv pip compile - --universal \
-	  --python-version 3.11 --no-emit-index-url --generate-hashes --no-header --no-annotate --quiet \
-	  -o requirements-uv.lock
+	@printf 'uv\nsetuptools>=77\n' | $(BIN)/uv pip compile - --universal --python-version 3.11 \
+	  --no-emit-index-url --generate-hashes --no-header --no-annotate --quiet \
+	  -o requirements-tools.lock
 
 format: $(READY)  ## put the code and the notebooks in order
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 	@$(BIN)/nbstripout notebooks/*.ipynb
 
 example: $(READY) ## render the committed example report again
-	@$(BIN)/python -m planner report coding_assistant --example
+	@$(BIN)/python -c 'from planner import report; report.example("data/teams/coding_assistant.toml", "reports")'
 
 clean:           ## remove the environment and what was rendered
 	@rm -rf .venv build *.egg-info
