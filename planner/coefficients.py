@@ -1,0 +1,276 @@
+"""Measured constants of the step law: ``data/constants/speed.csv`` read and resolved.
+
+A constant has a name, a scope and a value. A scope is empty or words joined by ``/``; the
+constant applies to a replica that carries every one of them (its device class, engine, number
+format, instruction set, link). Where several constants of one name apply, they multiply: one
+base per device class, and factors of one that say what an engine or a format adds. Where no
+base applies, a time is zero, a rate unlimited and a share one.
+"""
+
+import re
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+PATH = Path(__file__).resolve().parent.parent / "data" / "constants" / "speed.csv"
+COLUMNS = (
+    "name", "scope", "value", "unit", "prior", "prior_sd", "low", "high", "rows", "remark",
+)  # fmt: skip
+HBM = ("a100", "a30", "h100", "h200", "h20", "h800", "b200", "b300", "gb", "gh", "v100", "mi",
+       "gaudi", "ascend")  # fmt: skip
+INT4 = ("awq-int4", "gptq-int4", "other:int4-native", "other:q4f16_1")
+GGUF_SIMPLE = ("q4_0", "q5_0", "q8_0", "iq4_nl", "q4_1", "q5_1", "other:q8_k_r8")
+
+
+@dataclass(frozen=True)
+class Constants:
+    """
+    The table of constants in the order of its file.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns of ``data/constants/speed.csv``.
+    """
+
+    table: pd.DataFrame
+
+    @cached_property
+    def values(self):
+        """Values in file order. [unit of each row]"""
+        return self.table["value"].to_numpy(dtype=float)
+
+    @cached_property
+    def names(self):
+        """Distinct names."""
+        return tuple(self.table["name"].unique())
+
+    def index(self, words):
+        """
+        Rows that apply to each replica.
+
+        Parameters
+        ----------
+        words : sequence of frozenset of str
+            What each replica is.
+
+        Returns
+        -------
+        index : dict of str to ndarray
+            Per name, positions in the table; past its end stand the factors 1, 0 and infinity.
+        """
+        kinds = {have: code for code, have in enumerate(dict.fromkeys(words))}
+        codes = np.array([kinds[have] for have in words], dtype=int)
+        scopes = [frozenset(s.split("/")) - {""} for s in self.table["scope"]]
+        units = self.table["unit"].to_numpy()
+        one, zero, unlimited = len(scopes), len(scopes) + 1, len(scopes) + 2
+        result = {}
+        for name, positions in self.table.groupby("name", sort=False).indices.items():
+            based = [p for p in positions if units[p] != "1"]
+            absent = [{"s": zero, "B/s": unlimited}[units[based[0]]]] if based else []
+            applying = [[p for p in positions if scopes[p] <= have] for have in kinds]
+            applying = [a if set(a) & set(based) else a + absent for a in applying]
+            width = max((len(a) for a in applying), default=0) or 1
+            padded = [a + [one] * (width - len(a)) for a in applying]
+            result[name] = np.array(padded, dtype=int).reshape(len(kinds), width)[codes]
+        return result
+
+    def resolve(self, index):
+        """
+        Value of every coefficient for every replica.
+
+        Parameters
+        ----------
+        index : dict of str to ndarray
+            From ``index``.
+
+        Returns
+        -------
+        coefficients : dict of str to ndarray
+            Product of the rows that apply. [unit of the base row]
+        """
+        values = np.append(self.values, [1.0, 0.0, np.inf])
+        return {name: values[rows].prod(axis=1) for name, rows in index.items()}
+
+    def with_values(self, values):
+        """
+        The same constants with other values.
+
+        Parameters
+        ----------
+        values : array
+            In file order. [unit of each row]
+
+        Returns
+        -------
+        constants : Constants
+            A copy.
+        """
+        return replace(self, table=self.table.assign(value=np.asarray(values, dtype=float)))
+
+
+@lru_cache(maxsize=4)
+def load(path=PATH):
+    """
+    Read the constants.
+
+    Parameters
+    ----------
+    path : path
+        A file with the columns of ``data/constants/speed.csv``.
+
+    Returns
+    -------
+    constants : Constants
+        The table.
+    """
+    table = pd.read_csv(path, keep_default_na=False, na_values={"low": "", "high": ""})
+    if tuple(table.columns) != COLUMNS:
+        raise ValueError(f"{path}: columns are {list(table)}, expected {list(COLUMNS)}")
+    if not (table[["value", "prior", "prior_sd"]] > 0).all(axis=None):
+        raise ValueError(f"{path}: value, prior and prior_sd must be above zero; correct the row")
+    return Constants(table)
+
+
+def number_format(weight_format):
+    """
+    Family of weight formats that share a kernel.
+
+    Parameters
+    ----------
+    weight_format : str
+        Identifier of a format.
+
+    Returns
+    -------
+    family : str
+        ``wide``, ``fp8``, ``int8``, ``int4``, ``nvfp4``, ``mxfp4`` or a GGUF family.
+
+    Examples
+    --------
+    >>> [number_format(f) for f in ("bf16", "awq-int4", "q4_k_m", "iq4_xs", "q8_0")]
+    ['wide', 'int4', 'gguf_k', 'gguf_iq', 'gguf_simple']
+    """
+    weight_format = str(weight_format).lower()
+    if weight_format in ("bf16", "fp16", "fp32", "f16", "f32"):
+        return "wide"
+    if weight_format in INT4 or weight_format.endswith("int4"):
+        return "int4"
+    if "int8" in weight_format:
+        return "int8"
+    for family in ("nvfp4", "mxfp4", "fp8"):
+        if family in weight_format:
+            return family
+    if weight_format in GGUF_SIMPLE:
+        return "gguf_simple"
+    short = weight_format.removeprefix("other:").removeprefix("ud-")
+    return "gguf_iq" if "iq" in short else "gguf_k"
+
+
+def engine_words(engine, version):
+    """
+    Engine, and its generation where that changes the host's work per step.
+
+    Parameters
+    ----------
+    engine : str
+        Identifier of an engine.
+    version : str
+        As its maker prints it; empty means a current one.
+
+    Returns
+    -------
+    words : set of str
+        ``vllm-v0`` beside ``vllm`` for versions before 0.8, whose scheduler ran between steps.
+
+    Examples
+    --------
+    >>> sorted(engine_words("vllm", "0.6.3")), sorted(engine_words("vllm", ""))
+    (['vllm', 'vllm-v0'], ['vllm'])
+    """
+    old = re.match(r"0\.[0-7](\.|$)", version) or re.search(r"202[34]", version)
+    return {engine, "vllm-v0"} if engine == "vllm" and old else {engine}
+
+
+def is_low_bit(weight_format):
+    """
+    Whether a GGUF format stores most weights in three bits or fewer, costly to unpack.
+
+    Parameters
+    ----------
+    weight_format : str
+        Identifier of a format.
+
+    Returns
+    -------
+    low : bool
+        True for two- and three-bit K and IQ formats.
+
+    Examples
+    --------
+    >>> is_low_bit("other:ud-q2_k_xl"), is_low_bit("iq4_xs")
+    (True, False)
+    """
+    return bool(re.search(r"q[123]_", weight_format))
+
+
+def device_class(device_id, kind):
+    """
+    Class of devices that share efficiencies.
+
+    Parameters
+    ----------
+    device_id : str
+        Identifier of a device.
+    kind : str
+        ``gpu``, ``apu`` or ``cpu``.
+
+    Returns
+    -------
+    name : str
+        ``hbm``, ``gddr``, ``apu`` or ``cpu``.
+
+    Examples
+    --------
+    >>> device_class("h20", "gpu"), device_class("rtx-4090", "gpu"), device_class("x", "cpu")
+    ('hbm', 'gddr', 'cpu')
+    """
+    if kind != "gpu":
+        return kind
+    return "hbm" if device_id.startswith(HBM) else "gddr"
+
+
+def peak_precision(weight_format, peak, engine):
+    """
+    Peak that a format's matrix products run against.
+
+    Parameters
+    ----------
+    weight_format : str
+        Identifier of a format.
+    peak : mapping
+        Precision to dense peak of one device; missing means the device lacks it. [FLOP/s]
+    engine : str
+        Identifier of an engine.
+
+    Returns
+    -------
+    flops : float
+        Peak; 16-bit unless the engine multiplies in the narrow format itself. [FLOP/s]
+    """
+    wide = peak.get("bf16") or peak.get("fp16") or peak.get("fp32") or np.nan
+    family = number_format(weight_format)
+    if family == "nvfp4":
+        return peak.get("fp4") or wide
+    if family == "fp8":
+        return peak.get("fp8") or wide
+    if family == "mxfp4" and peak.get("fp4") and engine != "llama.cpp":
+        return peak.get("fp8") or wide  # Blackwell kernels feed FP8 activations
+    if weight_format == "int8-w8a8":
+        return peak.get("int8") or wide
+    if weight_format == "fp32":
+        return peak.get("fp32") or wide
+    return wide
