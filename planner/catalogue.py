@@ -235,7 +235,8 @@ def load(directory: str | Path | None = None) -> Catalogue:
     CatalogueError
         With every problem of every file, one per line.
     """
-    return _load((DATA if directory is None else Path(directory)).resolve())
+    # Resolving a path costs more than the look-up, and the default is asked for constantly.
+    return _load(DATA if directory is None else Path(directory).resolve())
 
 
 @lru_cache(maxsize=8)
