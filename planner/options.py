@@ -1,0 +1,202 @@
+"""Which deployments a team may consider: policy and quality decide, physics comes later."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from planner.catalogue import Catalogue, Model, Server
+from planner.team import Team
+
+ENGINE = {"gpu": "vllm", "cpu": "llama.cpp", "unified": "llama.cpp"}
+# What an engine is commonly run with, widest first. A team names others under candidates.
+MENU = {
+    "vllm": ("bf16", "fp8", "int8-w8a8", "awq-int4", "mxfp4", "nvfp4"),
+    "llama.cpp": ("bf16", "q8_0", "q6_k", "q4_k_m", "mxfp4"),
+}
+# A checkpoint published in one of these exists in no wider form.
+NATIVE_ONLY = ("mxfp4", "nvfp4")
+TENSOR_PARALLEL = (1, 2, 4, 8, 16)
+
+
+def models(team: Team, catalogue: Catalogue) -> tuple[list[Model], pd.DataFrame]:
+    """
+    The models that a team may use, and why it may not use the others.
+
+    Parameters
+    ----------
+    team : Team
+        The requirement.
+    catalogue : Catalogue
+        All models.
+
+    Returns
+    -------
+    allowed : list of Model
+    refused : DataFrame
+        model_id, limit (policy or quality), reason.
+    """
+    named = team.candidates.models
+    considered = [m for m in catalogue.models.values() if (m.id in named if named else m.instruct)]
+    reasons = {model.id: _objection(model, team) for model in considered}
+    allowed = [model for model in considered if not reasons[model.id]]
+    refused = [
+        {"model_id": model, "limit": objection[0], "reason": objection[1]}
+        for model, objection in reasons.items()
+        if objection
+    ]
+    return allowed, pd.DataFrame(refused, columns=["model_id", "limit", "reason"])
+
+
+def _objection(model: Model, team: Team) -> tuple[str, str] | None:
+    workload, policy, quality = team.workload, team.policy, team.quality
+    if policy.licences and model.license not in policy.licences:
+        return "policy", f"licence {model.license}; allowed are {', '.join(policy.licences)}"
+    if model.context < workload.context_tokens:
+        return "quality", (
+            f"holds a context of {model.context:,} tokens; {workload.context_tokens:,} are needed"
+        )
+    if quality is None:
+        return None
+    score = model.score(quality.benchmark)
+    if score is None:
+        return "quality", f"no published score in {quality.benchmark}, so its quality is not shown"
+    if score.value < quality.minimum:
+        return "quality", (
+            f"scores {score.value:g} in {quality.benchmark}; {quality.minimum:g} are needed"
+        )
+    return None
+
+
+def servers(team: Team, catalogue: Catalogue) -> tuple[list[Server], pd.DataFrame]:
+    """
+    The servers that a team may buy, and why it may not buy the others.
+
+    Parameters
+    ----------
+    team : Team
+        The requirement.
+    catalogue : Catalogue
+        All servers.
+
+    Returns
+    -------
+    allowed : list of Server
+    refused : DataFrame
+        server_id, limit (policy), reason.
+    """
+    named, kinds = team.candidates.servers, team.candidates.server_kinds
+    considered = [
+        server
+        for server in catalogue.servers.values()
+        if (not named or server.id in named) and (not kinds or server.kind in kinds)
+    ]
+    allowed, refused = [], []
+    for server in considered:
+        reason = ""
+        if server.price_status == "claim" and not team.policy.claimed_prices:
+            reason = "its price is a published claim, not an offer; set policy.claimed_prices"
+        elif "used" in server.name.lower() and not team.policy.used_hardware:
+            reason = "used hardware is not allowed (policy.used_hardware)"
+        elif server.rack_units == 0 and team.policy.rack_only:
+            reason = "a desktop machine does not go into the data centre (policy.rack_only)"
+        if reason:
+            refused.append({"server_id": server.id, "limit": "policy", "reason": reason})
+        else:
+            allowed.append(server)
+    return allowed, pd.DataFrame(refused, columns=["server_id", "limit", "reason"])
+
+
+def formats(model: Model, engine: str, peak: dict, team: Team, catalogue: Catalogue) -> list[str]:
+    """
+    The weight formats in which a model can run on a device under an engine.
+
+    Parameters
+    ----------
+    model : Model
+        Its native format is the widest on offer.
+    engine : str
+        Serving engine.
+    peak : dict
+        Peak by precision of the device; a format needs its own.
+    team : Team
+        Candidates and the smallest number of bits allowed.
+    catalogue : Catalogue
+        The formats.
+
+    Returns
+    -------
+    names : list of str
+    """
+    wanted = team.candidates.weight_formats or MENU[engine]
+    records = catalogue.formats
+    native = records.get(model.native_format)
+    most = native.bits if native else 16.0
+    names = []
+    for name in wanted:
+        record = records[name]
+        fixed = name in NATIVE_ONLY or model.native_format in NATIVE_ONLY
+        if engine not in record.engines or (fixed and name != model.native_format):
+            continue
+        if record.bits > most + 0.6 or record.bits < team.policy.smallest_weight_bits:
+            continue  # GGUF's 8.5-bit form of an 8-bit checkpoint is no widening
+        if record.compute_precision in ("fp8", "fp4") and record.compute_precision not in peak:
+            continue
+        if name == "int8-w8a8" and "fp8" in peak:
+            continue  # where FP8 runs, it is as small and loses less
+        names.append(name)
+    return names
+
+
+def grid(team: Team, catalogue: Catalogue, allowed: list[Model], buyable: list[Server]):
+    """
+    Every deployment of the allowed models on the buyable servers.
+
+    Parameters
+    ----------
+    team : Team
+        The requirement.
+    catalogue : Catalogue
+        Devices and formats.
+    allowed : list of Model
+        From `models`.
+    buyable : list of Server
+        From `servers`.
+
+    Returns
+    -------
+    deployments : DataFrame
+        model_id, weight_format, engine, server_id, device_id, kind, tp, n_devices (of one
+        replica), sockets, per_server (replicas that one server holds) [1], memory (of one
+        replica's host or unified memory, NaN on GPUs) [B], quality [score].
+    """
+    benchmark = team.quality.benchmark if team.quality else ""
+    rows = []
+    for server in buyable:
+        device = catalogue.devices[server.device]
+        engine = ENGINE[server.kind]
+        if team.candidates.engines and engine not in team.candidates.engines:
+            continue
+        memory = min(server.memory, team.policy.memory_limit_gb * 1e9)
+        splits = [n for n in TENSOR_PARALLEL if n <= server.devices]
+        for model in allowed:
+            score = model.score(benchmark) if benchmark else None
+            quality = score.value if score else np.nan
+            for name in formats(model, engine, device.peak, team, catalogue):
+                if server.kind == "gpu":
+                    rows += [
+                        (model.id, name, engine, server.id, device.id, "gpu", n, n, 1,
+                         server.devices // n, np.nan, quality) for n in splits
+                    ]  # fmt: skip
+                else:
+                    rows.append(
+                        (model.id, name, engine, server.id, device.id, server.kind, 1, 1,
+                         server.sockets, 1, memory, quality)
+                    )  # fmt: skip
+    return pd.DataFrame(
+        rows,
+        columns=[
+            "model_id", "weight_format", "engine", "server_id", "device_id", "kind", "tp",
+            "n_devices", "sockets", "per_server", "memory", "quality",
+        ],
+    )  # fmt: skip

@@ -1,0 +1,183 @@
+"""From a requirement to ranked options, each with the limit that stopped it or with none."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from datetime import date
+
+import numpy as np
+import pandas as pd
+
+from planner import catalogue as records
+from planner import judge, money, options
+from planner.catalogue import Catalogue
+from planner.team import Team
+from planner.terms import Terms
+
+CLOSE = 0.02  # costs that differ by less are equal: prices are not known better than that
+# The order in which limits are tried; the last one that an option reaches is the one it shows.
+ORDER = ("policy", "quality", "memory", "kv_cache", "ttft", "tpot", "load", "budget", "none")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """
+    The answer to one requirement.
+
+    Parameters
+    ----------
+    team : Team
+        The requirement.
+    catalogue : Catalogue
+        What was known.
+    options : DataFrame
+        Every option, feasible ones first by net present cost, the others by how far they came;
+        ``limit`` is none for the feasible. Columns as in `judge.judge` and `money`, with option
+        (a short name), certain (the limits hold at the slow end of the band too), pareto, rank.
+    refused : DataFrame
+        Models and servers that policy or quality excluded: model_id, server_id, limit, reason.
+    terms : Terms
+        The assumptions used.
+    made : date
+        When.
+    seconds : float
+        How long it took. [s]
+    """
+
+    team: Team
+    catalogue: Catalogue
+    options: pd.DataFrame
+    refused: pd.DataFrame
+    terms: Terms
+    made: date
+    seconds: float = field(compare=False, default=0.0)
+
+    @property
+    def feasible(self) -> pd.DataFrame:
+        """Options without a limit, cheapest first."""
+        return self.options[self.options["limit"] == "none"]
+
+    @property
+    def chosen(self) -> pd.Series | None:
+        """
+        The recommendation, None where no option is feasible.
+
+        Options that hold the limits even at the slow end of their band come first. Among them,
+        what costs within `CLOSE` of the cheapest counts as equally cheap, and the best score
+        decides, then the weights with most bits (a score is measured at full precision), then
+        cost.
+        """
+        feasible = self.feasible
+        if feasible.empty:
+            return None
+        certain = feasible[feasible["certain"]]
+        sound = certain if len(certain) else feasible
+        close = sound[sound["npv"] <= (1 + CLOSE) * sound["npv"].min()]
+        best = close.sort_values(
+            ["quality", "bits", "npv"], ascending=[False, False, True], kind="stable"
+        )
+        return best.iloc[0]
+
+
+def plan(team: Team, catalogue: Catalogue | None = None, made: date | None = None) -> Plan:
+    """
+    Judge every option of the catalogue against a team's requirement.
+
+    Parameters
+    ----------
+    team : Team
+        From `planner.team.read`.
+    catalogue : Catalogue, optional
+        By default the one in ``data/``.
+    made : date, optional
+        The date of the plan; today by default.
+
+    Returns
+    -------
+    plan : Plan
+    """
+    start = time.perf_counter()
+    catalogue = catalogue or records.load()
+    terms = Terms(team, catalogue)
+    models, refused_models = options.models(team, catalogue)
+    servers, refused_servers = options.servers(team, catalogue)
+    judged = judge.judge(options.grid(team, catalogue, models, servers), team)
+    benchmark = team.quality.benchmark if team.quality else ""
+    scores = {m.id: getattr(m.score(benchmark), "value", np.nan) for m in models}
+    priced = [
+        money.owned(judged, team, catalogue, terms),
+        money.rented(judged[judged["kind"] == "gpu"], team, catalogue, terms),
+        money.apis(team, catalogue, terms, scores),
+        money.nothing(team, terms),
+    ]
+    table = pd.concat([part for part in priced if len(part)], ignore_index=True)
+    table["bits"] = table["weight_format"].map({k: f.bits for k, f in catalogue.formats.items()})
+    table = _final_limits(table, team)
+    return Plan(
+        team, catalogue, _rank(table), pd.concat([refused_models, refused_servers]), terms,
+        made or date.today(), time.perf_counter() - start,
+    )  # fmt: skip
+
+
+def _final_limits(table, team):
+    """Limits that only money and the house's rules can set."""
+    stopped = table["limit"] != "none"
+    too_many = table["servers"].fillna(0) > team.policy.most_servers
+    too_dear = table["total"] > (team.budget.total if team.budget else np.inf)
+    table.loc[~stopped & too_many, "limit"] = "load"
+    table.loc[~stopped & ~too_many & too_dear, "limit"] = "budget"
+    forbidden = ~table["sourcing"].isin([*team.policy.sourcing, "nothing"])
+    table.loc[forbidden & (table["limit"] == "none"), "limit"] = "policy"
+    held = table["sourcing"] == "api"  # an API's speed is its provider's promise, not predicted
+    table["certain"] = (table["limit"] == "none") & (held | np.isfinite(table["total_high"]))
+    return table
+
+
+def _rank(table):
+    reached = table["limit"].map({limit: i for i, limit in enumerate(ORDER)})
+    table = table.assign(reached=reached).sort_values(
+        ["reached", "npv", "missing_bytes", "quality"],
+        ascending=[False, True, True, False],
+        kind="stable",
+    )
+    table = table.drop(columns="reached").reset_index(drop=True)
+    feasible = (table["limit"] == "none").to_numpy()
+    table["rank"] = np.where(feasible, np.arange(1, len(table) + 1), 0)
+    table["pareto"] = False
+    table.loc[feasible, "pareto"] = front(
+        table.loc[feasible, ["npv", "tpot_alone"]].fillna(np.inf).to_numpy(),
+        -table.loc[feasible, ["quality"]].fillna(-np.inf).to_numpy(),
+    )
+    return table
+
+
+def front(*criteria: np.ndarray) -> np.ndarray:
+    """
+    Which rows no other row beats in every criterion at once (the Pareto front).
+
+    Parameters
+    ----------
+    *criteria : ndarray, shape (N, k)
+        Smaller is better.
+
+    Returns
+    -------
+    on_front : ndarray of bool, shape (N,)
+
+    Examples
+    --------
+    >>> front(np.array([[1, 5], [2, 2], [3, 3], [5, 1]]))
+    array([ True,  True, False,  True])
+    """
+    points = np.hstack(criteria)
+    on_front = np.zeros(len(points), bool)
+    order = np.lexsort(points.T[::-1])  # a row can only be beaten by one that comes before it
+    kept = np.empty((0, points.shape[1]))
+    for row in order:
+        point = points[row]
+        beaten = (kept <= point).all(axis=1) & (kept < point).any(axis=1)
+        if not beaten.any():
+            on_front[row] = True
+            kept = np.vstack([kept, point])
+    return on_front
