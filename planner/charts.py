@@ -1,0 +1,399 @@
+"""Table in, Altair chart out. Each function documents the columns it reads, converts SI to the unit
+on its axis, labels directly where it can, and sets `description`, the text made from the data."""
+
+import altair as alt
+import pandas as pd
+
+from planner.theme import (
+    BLUE,
+    GREEN,
+    HELD_BACK,
+    INK,
+    ORANGE,
+    PALE,
+    QUIET,
+    ROW_WIDTH,
+    VERMILION,
+    WIDTH,
+    figure,
+    finish,
+    money,
+    objective_line,
+    require,
+)  # fmt: skip
+
+
+def ranked_costs(options: pd.DataFrame, currency: str, *, title: str = "Three-year cost"):
+    """Bars of cost with their band, in the order given.
+
+    Parameters
+    ----------
+    options : pandas.DataFrame
+        Columns ``option``, ``cost``, ``cost_low``, ``cost_high`` [currency] and, optionally,
+        ``recommended`` (true for the option to stress).
+    currency : str
+        Currency code on the axis.
+    """
+    data = require(options, "option", "cost", "cost_low", "cost_high")
+    if "recommended" not in data:
+        data["recommended"] = False
+    factor, unit = money(data["cost_high"].max(), currency)
+    for field in ("cost", "cost_low", "cost_high"):
+        data[field] = data[field].astype(float) * factor
+    data["label"] = data["cost"].map(figure)
+    base = alt.Chart(data).encode(
+        y=alt.Y("option:N", sort=None, title=None),
+    )
+    top = 1.12 * float(data["cost_high"].max()) or 1.0  # room for the label
+    scale = alt.Scale(domain=[min(0.0, float(data["cost_low"].min())), top], nice=False)
+    axis = alt.X("cost:Q", title=f"{title} [{unit}]", scale=scale)
+    bars = base.mark_bar(height={"band": 0.62}).encode(
+        x=axis,
+        color=alt.condition("datum.recommended", alt.value(BLUE), alt.value(HELD_BACK)),
+    )
+    bands = base.mark_rule(strokeWidth=1.6, color=INK).encode(x="cost_low:Q", x2="cost_high:Q")
+    labels = base.mark_text(align="left", dx=8).encode(x="cost_high:Q", text="label:N")
+    parts = "; ".join(
+        f"{row.option}: {row.label} ({figure(row.cost_low)} to {figure(row.cost_high)})"
+        + (", recommended" if row.recommended else "")
+        for row in data.itertuples()
+    )
+    description = f"Bar chart of {title.lower()} in {unit}. {parts}."
+    return finish(bars + bands + labels, description, 34 * len(data), ROW_WIDTH)
+
+
+def cost_against_latency(
+    options: pd.DataFrame,
+    currency: str,
+    *,
+    latency_title: str = "Time to first token, 95th percentile",
+    objective: float | None = None,
+    cost_title: str = "Three-year cost",
+):
+    """Scatter of cost against latency with the Pareto front and, optionally, the objective.
+
+    Parameters
+    ----------
+    options : pandas.DataFrame
+        Columns ``option``, ``cost`` [currency], ``latency`` [s].
+    objective : float
+        Latency that must not be exceeded. [s]
+    """
+    data = require(options, "option", "cost", "latency").sort_values(["cost", "latency"])
+    factor, unit = money(data["cost"].max(), currency)
+    data["cost"] = data["cost"].astype(float) * factor
+    data["front"] = data["latency"] < data["latency"].cummin().shift(fill_value=float("inf"))
+    data["words"] = data["option"].where(data["front"], "")
+    # Room on the right and above: the labels start at their point.
+    right = 1.35 * float(data["cost"].max()) or 1.0
+    top = 1.15 * max(float(data["latency"].max()), objective or 0.0)
+    x = alt.X("cost:Q", title=f"{cost_title} [{unit}]", scale=alt.Scale(domain=[0, right]))
+    y = alt.Y("latency:Q", title=f"{latency_title} [s]", scale=alt.Scale(domain=[0, top]))
+    base = alt.Chart(data)
+    line = (
+        base.transform_filter("datum.front")
+        .mark_line(interpolate="step-after", color=BLUE, strokeWidth=1.4, strokeDash=[4, 3])
+        .encode(x=x, y=y, order="cost:Q")
+    )
+    points = base.mark_circle(size=90, opacity=1).encode(
+        x=x,
+        y=y,
+        color=alt.condition("datum.front", alt.value(BLUE), alt.value(HELD_BACK)),
+    )
+    halo = {"stroke": "white", "strokeWidth": 4, "strokeJoin": "round"}
+    chart = line + points
+    for outline in (halo, {}):
+        names = base.mark_text(align="left", dx=9, dy=9, **outline)
+        chart += names.encode(x=x, y=y, text="words:N")
+    goal = ""
+    if objective is not None:
+        chart = objective_line(objective, "objective") + chart
+        goal = f" The objective is {figure(objective)} s."
+    front = "; ".join(
+        f"{row.option}: {figure(row.cost)} {unit}, {figure(row.latency)} s"
+        for row in data[data["front"]].itertuples()
+    )
+    description = (
+        f"Scatter of {len(data)} options, cost against latency. Not beaten on both: {front}.{goal}"
+    )
+    return finish(chart, description, 300)
+
+
+def latency_against_load(
+    curve: pd.DataFrame,
+    *,
+    objective: float,
+    capacity: float,
+    load: float | None = None,
+    load_title: str = "Load",
+    load_unit: str = "request/s",
+    latency_title: str = "Time to first token, 95th percentile",
+):
+    """Latency rising with load, the objective it must stay under and the capacity that follows.
+
+    Parameters
+    ----------
+    curve : pandas.DataFrame
+        Columns ``load`` [request/s or the unit named], ``latency``, ``latency_low`` and
+        ``latency_high`` [s].
+    objective : float
+        Latency objective. [s]
+    capacity : float
+        Load at which the objective is just met. [request/s]
+    load : float
+        Load the team expects at its peak. [request/s]
+    """
+    data = require(curve, "load", "latency", "latency_low", "latency_high").sort_values("load")
+    # Near saturation latency has no limit: the axis ends where the objective can still be read.
+    top = 3 * float(objective)
+    title, scale = f"{latency_title} [s]", alt.Scale(domain=[0, top], nice=False)
+    x = alt.X("load:Q", title=f"{load_title} [{load_unit}]", scale=alt.Scale(domainMin=0))
+    base = alt.Chart(data)
+    area = base.mark_area(color=BLUE, opacity=0.16, clip=True).encode(
+        x=x, y=alt.Y("latency_low:Q", title=title, scale=scale), y2="latency_high:Q"
+    )
+    line = base.mark_line(clip=True).encode(x=x, y=alt.Y("latency:Q", title=title))
+    marks = [(capacity, "capacity", GREEN, 0)]
+    if load is not None:
+        marks.append((load, "peak load", INK, 18))
+    chart = area + line + objective_line(objective, "objective")
+    for value, words, colour, offset in marks:
+        mark = alt.Chart(
+            pd.DataFrame({"load": [float(value)], "words": [f"{words} {figure(value)}"]})
+        ).encode(x="load:Q")
+        left = value < 0.6 * data["load"].max()
+        chart += mark.mark_rule(color=colour, strokeDash=[4, 3], strokeWidth=1.4)
+        chart += mark.mark_text(
+            color=colour,
+            align="left" if left else "right",
+            dx=5 if left else -5,
+            baseline="top",
+            dy=offset,
+        ).encode(y=alt.value(2), text="words:N")
+    description = (
+        f"Line of {latency_title.lower()} against load. The objective of {figure(objective)} s "
+        f"is met up to {figure(capacity)} {load_unit}"
+        + (f"; the peak load is {figure(load)} {load_unit}." if load is not None else ".")
+    )
+    return finish(chart, description, 280)
+
+
+def memory_waterfall(parts: pd.DataFrame, *, device: str):
+    """Where the memory of one device goes, from weights to what is left.
+
+    Parameters
+    ----------
+    parts : pandas.DataFrame
+        Columns ``part`` (weights, KV cache, ..., free) and ``memory`` [B], in order; a negative
+        ``free`` is memory that is missing.
+    device : str
+        Name of the device, used in words.
+    """
+    data = require(parts, "part", "memory")
+    data["memory"] = data["memory"].astype(float) / 1e9
+    total = float(data["memory"].sum())
+    data["end"] = data["memory"].cumsum()
+    data["start"] = data["end"] - data["memory"]
+    data["label"] = data["memory"].map(figure)
+    free = data["part"].str.lower().eq("free")
+    data["colour"] = BLUE
+    data.loc[free, "colour"] = PALE
+    data.loc[free & data["memory"].lt(0), "colour"] = VERMILION
+    data["left"] = data[["start", "end"]].max(axis=1)
+    base = alt.Chart(data).encode(y=alt.Y("part:N", sort=None, title=None))
+    bars = base.mark_bar(height={"band": 0.62}).encode(
+        x=alt.X(
+            "start:Q",
+            title=f"Memory of one {device} [GB]",
+            scale=alt.Scale(domain=[0, 1.12 * float(data["left"].max())], nice=False),
+        ),
+        x2="end:Q",
+        color=alt.Color("colour:N", scale=None),
+    )
+    labels = base.mark_text(align="left", dx=6).encode(x="left:Q", text="label:N")
+    halo = labels.mark_text(align="left", dx=6, stroke="white", strokeWidth=5)
+    border = (
+        alt.Chart(pd.DataFrame({"total": [total]}))
+        .mark_rule(strokeWidth=1.4, strokeDash=[4, 3])
+        .encode(x="total:Q")
+    )
+    listed = ", ".join(f"{row.part} {row.label} GB" for row in data.itertuples())
+    description = f"Memory of one {device}, {figure(total)} GB in all: {listed}."
+    return finish(border + halo + bars + labels, description, 34 * len(data), ROW_WIDTH)
+
+
+def yearly_costs(costs: pd.DataFrame, currency: str):
+    """Stacked bars of what is paid in each year.
+
+    Parameters
+    ----------
+    costs : pandas.DataFrame
+        Columns ``year`` (0 is the purchase), ``item`` and ``cost`` [currency, paid is positive].
+    """
+    data = require(costs, "year", "item", "cost")
+    totals = data.groupby("year", as_index=False, sort=True)["cost"].sum()
+    factor, unit = money(totals["cost"].max(), currency)
+    data["cost"] = data["cost"].astype(float) * factor
+    totals["cost"] = totals["cost"].astype(float) * factor
+    totals["label"] = totals["cost"].map(figure)
+    # A total sits above the bar even when a residual value hangs below zero.
+    above = data[data["cost"] > 0].groupby("year")["cost"].sum()
+    totals["top"] = totals["year"].map(above).fillna(0.0)
+    below = data[data["cost"] < 0].groupby("year")["cost"].sum()
+    items = data["item"].unique().tolist()
+    bottom = 1.05 * float(below.min()) if len(below) else 0.0
+    scale = alt.Scale(domain=[bottom, 1.1 * float(totals["top"].max()) or 1.0], nice=False)
+    x = alt.X("year:O", title="Year", axis=alt.Axis(labelAngle=0, ticks=False, domain=False))
+    bars = (
+        alt.Chart(data)
+        .mark_bar(width={"band": 0.6})
+        .encode(
+            x=x,
+            y=alt.Y("sum(cost):Q", title=f"Cost [{unit}]", scale=scale),
+            color=alt.Color(
+                "item:N",
+                sort=items,
+                scale=alt.Scale(domain=items),
+                legend=alt.Legend(columns=4, offset=14),
+            ),
+            order=alt.Order("rank:Q"),
+        )
+        .transform_calculate(rank=f"indexof({items!r}, datum.item)")
+    )
+    labels = (
+        alt.Chart(totals)
+        .mark_text(baseline="bottom", dy=-4, fontWeight="bold")
+        .encode(x=x, y="top:Q", text="label:N")
+    )
+    zero = alt.Chart(pd.DataFrame({"zero": [0]})).mark_rule().encode(y="zero:Q")
+    parts = "; ".join(f"year {row.year}: {row.label}" for row in totals.itertuples())
+    description = f"Stacked bars of yearly cost in {unit} ({', '.join(items)}). Totals: {parts}."
+    return finish(bars + zero + labels, description, 260)
+
+
+def break_even(paths: pd.DataFrame, currency: str, *, month: float | None = None):
+    """Cumulative cost of each way over time and the month in which owning becomes cheaper.
+
+    Parameters
+    ----------
+    paths : pandas.DataFrame
+        Columns ``month``, ``option`` and ``cost`` [currency, cumulative].
+    month : float
+        Month of break-even; none when the lines never cross. [month]
+    """
+    data = require(paths, "month", "option", "cost")
+    factor, unit = money(data["cost"].max(), currency)
+    data["cost"] = data["cost"].astype(float) * factor
+    names = data["option"].unique().tolist()
+    last = data["month"].max()
+    colour = alt.Color("option:N", legend=None, scale=alt.Scale(domain=names))
+    x = alt.X("month:Q", title="Month", scale=alt.Scale(domain=[0, int(last)], nice=False))
+    y = alt.Y("cost:Q", title=f"Cumulative cost [{unit}]", scale=alt.Scale(domainMin=0))
+    lines = alt.Chart(data).mark_line().encode(x=x, y=y, color=colour)
+    ends = data[data["month"] == last].sort_values("cost").copy()
+    # Labels closer than a line of text are pushed apart.
+    gap, floor = 0.065 * float(data["cost"].max()), -float("inf")
+    places = []
+    for cost in ends["cost"]:
+        floor = max(float(cost), floor + gap)
+        places.append(floor)
+    ends["place"] = places
+    labels = (
+        alt.Chart(ends)
+        .mark_text(align="left", dx=8, limit=170)
+        .encode(x="month:Q", y="place:Q", text="option:N", color=colour)
+    )
+    chart = lines + labels
+    words = "The lines do not cross."
+    if month is not None:
+        mark = alt.Chart(pd.DataFrame({"month": [month], "words": [f"month {month:.0f}"]}))
+        chart += mark.mark_rule(strokeDash=[4, 3]).encode(x="month:Q")
+        chart += mark.mark_text(align="left", dx=5, baseline="top", color=QUIET).encode(
+            x="month:Q", y=alt.value(2), text="words:N"
+        )
+        words = f"Break-even in month {month:.0f}."
+    listed = "; ".join(f"{row.option}: {figure(row.cost)}" for row in ends.itertuples())
+    description = f"Cumulative cost in {unit} over {last:.0f} months. At the end {listed}. {words}"
+    return finish(chart, description, 280, width=WIDTH - 110)
+
+
+def claims_against_physics(claims: pd.DataFrame, *, quantity: str, unit: str):
+    """Published ranges beside the predicted band and the physical limit, on a log scale.
+
+    Parameters
+    ----------
+    claims : pandas.DataFrame
+        Columns ``claim``, ``claimed_low``, ``claimed_high``, ``predicted_low``,
+        ``predicted_high`` and ``limit`` (the best that physics allows), all in `unit`.
+    quantity, unit : str
+        Words for the axis.
+    """
+    fields = ("claimed_low", "claimed_high", "predicted_low", "predicted_high", "limit")
+    data = require(claims, "claim", *fields)
+    lanes = {"claimed": -6, "predicted": 6}  # distance from the middle of the row [px]
+    x = alt.X("low:Q", title=f"{quantity} [{unit}]", scale=alt.Scale(type="log"))
+    y = alt.Y("claim:N", sort=None, title=None)
+    colour = alt.Color(
+        "what:N",
+        legend=alt.Legend(symbolOpacity=1),
+        scale=alt.Scale(
+            domain=["claimed", "predicted", "physical limit"], range=[ORANGE, BLUE, VERMILION]
+        ),
+    )
+    layers = []
+    for name, lane in lanes.items():
+        ends = {f"{name}_low": "low", f"{name}_high": "high"}
+        part = data[["claim", *ends]].rename(columns=ends).assign(what=name)
+        layers.append(
+            alt.Chart(part)
+            .mark_rule(strokeWidth=7, yOffset=lane, strokeCap="round")
+            .encode(x=x, x2="high:Q", y=y, color=colour)
+        )
+    layers.append(
+        alt.Chart(data[["claim", "limit"]].assign(what="physical limit"))
+        .mark_tick(thickness=2.5, size=26, opacity=1)
+        .encode(x="limit:Q", y=y, color=colour)
+    )
+    parts = "; ".join(
+        f"{row.claim}: claimed {figure(row.claimed_low)} to {figure(row.claimed_high)}, "
+        f"predicted {figure(row.predicted_low)} to {figure(row.predicted_high)}, "
+        f"physical limit {figure(row.limit)}"
+        for row in data.itertuples()
+    )
+    description = f"{quantity} in {unit}, logarithmic. {parts}."
+    return finish(alt.layer(*layers), description, 38 * len(data), ROW_WIDTH)
+
+
+def tornado(factors: pd.DataFrame, currency: str, *, base: float, title: str = "Three-year cost"):
+    """What moves the cost most, one assumption at a time.
+
+    Parameters
+    ----------
+    factors : pandas.DataFrame
+        Columns ``factor``, ``low`` and ``high`` [currency]: the cost with that assumption at its
+        low and its high end.
+    base : float
+        Cost with every assumption in the middle. [currency]
+    """
+    data = require(factors, "factor", "low", "high")
+    data["span"] = (data["high"] - data["low"]).abs()
+    data = data.sort_values("span", ascending=False)
+    factor, unit = money(max(data["high"].max(), data["low"].max()), currency)
+    data["left"] = data[["low", "high"]].min(axis=1).astype(float) * factor
+    data["right"] = data[["low", "high"]].max(axis=1).astype(float) * factor
+    data["label"] = data["left"].map(figure) + " to " + data["right"].map(figure)
+    chart = alt.Chart(data).encode(y=alt.Y("factor:N", sort=None, title=None))
+    widest = float(data["right"].max() - data["left"].min())
+    ends = [float(data["left"].min()) - 0.05 * widest, float(data["right"].max()) + 0.3 * widest]
+    scale = alt.Scale(domain=ends, zero=False, nice=False)
+    bars = chart.mark_bar(height={"band": 0.62}).encode(
+        x=alt.X("left:Q", title=f"{title} [{unit}]", scale=scale), x2="right:Q"
+    )
+    labels = chart.mark_text(align="left", dx=6).encode(x="right:Q", text="label:N")
+    middle = alt.Chart(pd.DataFrame({"base": [base * factor]})).mark_rule().encode(x="base:Q")
+    listed = "; ".join(f"{row.factor}: {row.label}" for row in data.itertuples())
+    description = (
+        f"Range of {title.lower()} in {unit} per assumption around {figure(base * factor)}: "
+        f"{listed}."
+    )
+    return finish(bars + labels + middle, description, 34 * len(data), ROW_WIDTH)

@@ -1,0 +1,101 @@
+"""How every chart of the workbook looks: fonts, colours, axes, and the helpers charts share."""
+
+import altair as alt
+import pandas as pd
+
+from planner.display import FONT, number
+
+# Okabe and Ito's colours, which people with the common colour-vision deficiencies tell apart.
+BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"
+VERMILION, PURPLE, SKY = "#D55E00", "#CC79A7", "#56B4E9"
+INK, QUIET, PALE, HELD_BACK = "#1F2933", "#5F6B76", "#D5DBE1", "#A9BBC8"
+PALETTE = [BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION, "#8C6D31", QUIET]
+WIDTH = 540  # of charts with figures on the vertical axis [px]
+ROW_WIDTH = 340  # of charts with words on the vertical axis [px]
+LABEL_WIDTH = 300
+
+
+@alt.theme.register("planner", enable=True)
+def theme() -> alt.theme.ThemeConfig:
+    """One look for every chart of the workbook."""
+    words = {"font": FONT, "fontSize": 13, "fontWeight": "normal"}
+    axis = {
+        "labelFont": FONT,
+        "labelFontSize": 13,
+        "labelColor": INK,
+        "titleFont": FONT,
+        "titleFontSize": 13,
+        "titleFontWeight": "normal",
+        "titleColor": QUIET,
+        "titlePadding": 8,
+        "domainColor": QUIET,
+        "tickColor": PALE,
+        "gridColor": "#E9EDF0",
+        "tickCount": 6,
+        "labelLimit": LABEL_WIDTH,
+    }
+    legend = {
+        "labelFont": FONT,
+        "labelFontSize": 13,
+        "labelColor": INK,
+        "labelLimit": 300,
+        "title": None,
+        "orient": "top",
+        "symbolType": "square",
+    }
+    return {
+        "config": {
+            "font": FONT,
+            "background": "white",
+            # Room for a browser that shows the labels in a wider font.
+            "padding": {"left": 40, "right": 5, "top": 5, "bottom": 5},
+            "view": {"stroke": None},
+            "axis": axis,
+            "axisY": {"ticks": False, "domain": False},
+            "legend": legend,
+            "text": {**words, "color": INK},
+            "range": {"category": PALETTE},
+            "bar": {"color": BLUE},
+            "line": {"color": BLUE, "strokeWidth": 2.2},
+            "rule": {"color": QUIET},
+        }
+    }
+
+
+def require(frame: pd.DataFrame, *fields: str) -> pd.DataFrame:
+    """A copy of the table, once it has a row and every field."""
+    absent = [field for field in fields if field not in frame.columns]
+    if absent:
+        raise ValueError(
+            f"the chart's table lacks the column {absent[0]!r}; it needs {', '.join(fields)}"
+        )
+    if frame.empty:
+        raise ValueError("the chart's table has no row; leave the chart out when nothing is left")
+    return frame.copy()
+
+
+def money(largest: float, currency: str) -> tuple[float, str]:
+    """Factor and unit that keep money on an axis short."""
+    for limit, factor, word in ((3e6, 1e-6, "million"), (1e4, 1e-3, "thousand")):
+        if largest >= limit:
+            return factor, f"{word} {currency}"
+    return 1.0, currency
+
+
+def figure(value: float) -> str:
+    """Three significant figures, as the tables write them."""
+    return number(float(f"{value:.3g}")).replace("-", "−")
+
+
+def finish(chart, description: str, height: float, width: float = WIDTH):
+    """The chart with its size and its alternative text."""
+    return chart.properties(description=description, height=height, width=width)
+
+
+def objective_line(value: float, words: str):
+    """A horizontal line at an objective, in seconds, with its label."""
+    line = pd.DataFrame({"y": [float(value)], "words": [f"{words} {figure(value)} s"]})
+    base = alt.Chart(line).encode(y="y:Q")
+    return base.mark_rule(color=VERMILION, strokeWidth=1.4) + base.mark_text(
+        align="right", baseline="bottom", dy=-4, color=VERMILION
+    ).encode(x=alt.value(WIDTH), text="words:N")

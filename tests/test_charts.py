@@ -1,0 +1,152 @@
+"""Charts: the specification holds the fields, the units and a description made from the data."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from planner import charts, theme
+
+OPTIONS = pd.DataFrame(
+    {
+        "option": ["Buy 8×L40S", "Rent 2×H100", "API"],
+        "cost": [186e3, 655e3, 730e3],
+        "cost_low": [150e3, 560e3, 300e3],
+        "cost_high": [240e3, 760e3, 1.1e6],
+        "recommended": [True, False, False],
+        "latency": [1.9, 0.9, 1.4],
+    }
+)
+LOAD = pd.DataFrame({"load": [1, 4, 8], "latency": [0.4, 0.9, 9.0]})
+LOAD["latency_low"], LOAD["latency_high"] = LOAD["latency"] * 0.7, LOAD["latency"] * 1.4
+MEMORY = pd.DataFrame({"part": ["weights", "KV cache", "free"], "memory": [20e9, 15e9, 10e9]})
+YEARS = pd.DataFrame(
+    [(0, "hardware", 140e3), (1, "energy", 9e3), (1, "residual value", -38e3)],
+    columns=["year", "item", "cost"],
+)
+PATHS = pd.DataFrame(
+    [
+        (month, option, cost * month)
+        for month in (0, 36)
+        for option, cost in (("a", 1e3), ("b", 2e3))
+    ],
+    columns=["month", "option", "cost"],
+)
+CLAIMS = pd.DataFrame(
+    {
+        "claim": ["70B on one card"],
+        "claimed_low": [40],
+        "claimed_high": [60],
+        "predicted_low": [8],
+        "predicted_high": [14],
+        "limit": [27],
+    }
+)
+FACTORS = pd.DataFrame(
+    {"factor": ["tariff", "calls"], "low": [180e3, 150e3], "high": [196e3, 260e3]}
+)
+
+CASES = {
+    "ranked": (
+        charts.ranked_costs(OPTIONS, "USD"),
+        {"option", "cost", "cost_low", "cost_high"},
+        "Buy 8×L40S: 186 (150 to 240), recommended",
+    ),
+    "scatter": (
+        charts.cost_against_latency(OPTIONS, "USD", objective=2.0),
+        {"cost", "latency", "words"},
+        "Rent 2×H100: 655 thousand USD, 0.9 s. The objective is 2 s.",
+    ),
+    "load": (
+        charts.latency_against_load(LOAD, objective=2.0, capacity=6.5, load=4.2),
+        {"load", "latency", "latency_low", "latency_high"},
+        "met up to 6.5 request/s; the peak load is 4.2 request/s",
+    ),
+    "memory": (
+        charts.memory_waterfall(MEMORY, device="L40S"),
+        {"part", "start", "end"},
+        "45 GB in all: weights 20 GB, KV cache 15 GB, free 10 GB",
+    ),
+    "years": (charts.yearly_costs(YEARS, "USD"), {"year", "item"}, "year 0: 140; year 1: −29"),
+    "paths": (
+        charts.break_even(PATHS, "USD", month=14),
+        {"month", "option", "cost"},
+        "a: 36; b: 72. Break-even in month 14.",
+    ),
+    "claims": (
+        charts.claims_against_physics(CLAIMS, quantity="Decode speed", unit="token/s"),
+        {"claim", "low", "high", "limit"},
+        "claimed 40 to 60, predicted 8 to 14, physical limit 27",
+    ),
+    "tornado": (
+        charts.tornado(FACTORS, "USD", base=186e3),
+        {"factor", "left", "right"},
+        "calls: 150 to 260; tariff: 180 to 196",
+    ),
+}
+
+
+def found(tree, key):
+    """Every value of a key, anywhere in a specification."""
+    if isinstance(tree, dict):
+        for name, value in tree.items():
+            if name == key:
+                yield value
+            yield from found(value, key)
+    elif isinstance(tree, list):
+        for item in tree:
+            yield from found(item, key)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_fields_units_and_description(name):
+    chart, fields, words = CASES[name]
+    specification = chart.to_dict()
+    used = set(found(specification, "field"))
+    assert fields <= used
+    rows = [row for data in specification["datasets"].values() for row in data]
+    assert used <= {key for row in rows for key in row} | {"rank"}
+    assert words in specification["description"]
+    titles = [title for title in found(specification, "title") if isinstance(title, str)]
+    assert all("[" in title for title in titles if title not in ("Year", "Month"))
+    assert specification["config"]["font"] == theme.FONT
+
+
+def test_the_front_holds_what_nothing_beats():
+    chart = charts.cost_against_latency(OPTIONS, "USD")
+    rows = next(iter(chart.to_dict()["datasets"].values()))
+    assert {row["option"] for row in rows if row["front"]} == {"Buy 8×L40S", "Rent 2×H100"}
+
+
+def test_inputs_stay_as_they_are():
+    before = OPTIONS.copy()
+    charts.ranked_costs(OPTIONS, "USD")
+    pd.testing.assert_frame_equal(OPTIONS, before)
+
+
+def test_missing_memory_is_marked():
+    short = MEMORY.assign(memory=[40e9, 15e9, -10e9])
+    rows = [
+        r
+        for d in charts.memory_waterfall(short, device="L40S").to_dict()["datasets"].values()
+        for r in d
+    ]
+    assert [row["colour"] for row in rows if "colour" in row][-1] == theme.VERMILION
+
+
+def test_money_keeps_the_axis_short():
+    assert theme.money(5e6, "CNY") == (1e-6, "million CNY")
+    assert theme.money(186e3, "CNY") == (1e-3, "thousand CNY")
+    assert theme.money(950, "CNY") == (1.0, "CNY")
+
+
+def test_refusals():
+    with pytest.raises(ValueError, match="lacks the column 'cost_low'"):
+        charts.ranked_costs(OPTIONS.drop(columns="cost_low"), "USD")
+    with pytest.raises(ValueError, match="no row"):
+        charts.memory_waterfall(MEMORY.iloc[:0], device="L40S")
+
+
+def test_a_cost_of_nothing_and_a_missing_latency_draw():
+    free = OPTIONS.assign(cost=0.0, cost_low=0.0, cost_high=0.0, latency=[np.nan, 1.0, 2.0])
+    charts.ranked_costs(free, "USD").to_dict()
+    charts.cost_against_latency(free.dropna(), "USD").to_dict()
