@@ -1,0 +1,158 @@
+"""The command line: `planner report`, `plan`, `estimate`, `check`, `audit`, `import-model`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """
+    Run one command.
+
+    Returns
+    -------
+    status : int
+        0 when all went well, 1 when the work found problems, 2 when the input is unusable.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except (ValueError, OSError) as error:
+        # Catalogue, team and architecture errors already name file, field, value and remedy.
+        print(f"planner: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("planner: stopped; what was finished is whole", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="planner", description=sys.modules["planner"].__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    report = commands.add_parser("report", help="render sizing reports as HTML, PDF and JSON")
+    report.add_argument("teams", nargs="*", metavar="TEAM", help="a name in data/teams or a file")
+    report.add_argument("--all", action="store_true", help="every team of the folder")
+    report.add_argument("--teams", dest="folder", type=Path, metavar="DIR", help="teams folder")
+    report.add_argument("--out", type=Path, default=ROOT / "reports", metavar="DIR")
+    report.add_argument("--jobs", type=int, default=2, metavar="N", help="reports at a time")
+    report.set_defaults(run=_report)
+
+    plan = commands.add_parser("plan", help="rank a team's options in the terminal")
+    plan.add_argument("team", metavar="TEAM")
+    plan.add_argument("--top", type=int, default=10, metavar="N")
+    plan.set_defaults(run=_plan)
+
+    estimate = commands.add_parser("estimate", help="answer a file of cases")
+    estimate.add_argument("cases", type=Path, metavar="CASES.csv")
+    estimate.add_argument("--out", type=Path, metavar="FILE", help="write here, not to the screen")
+    estimate.set_defaults(run=_estimate)
+
+    check = commands.add_parser("check", help="is everything in data/ valid?")
+    check.set_defaults(run=_check)
+
+    audit = commands.add_parser("audit", help="published claims against the models")
+    audit.set_defaults(run=_audit)
+
+    accuracy = commands.add_parser("accuracy", help="predictions against measurements")
+    accuracy.set_defaults(run=_accuracy)
+
+    model = commands.add_parser("import-model", help="read a Hugging Face config.json")
+    model.add_argument("config", type=Path, metavar="config.json")
+    model.add_argument("--total", type=float, metavar="N", help="stated total of parameters")
+    model.set_defaults(run=_import_model)
+    return parser
+
+
+def _report(options) -> int:
+    from planner import report, team
+
+    folder = options.folder or team.TEAMS
+    paths = [team.find(name) for name in options.teams]
+    if options.all:
+        paths += sorted(folder.glob("*.toml"))
+    if not paths:
+        raise ValueError(
+            f"no team to render: name one, or put .toml files into {folder} with --all"
+        )
+    results = report.render_all(paths, options.out, jobs=options.jobs)
+    return 0 if all(result["ok"] for result in results) else 1
+
+
+def _plan(options) -> int:
+    from planner import catalogue, plan, team, words
+
+    records = catalogue.load()
+    print(words.terminal(plan.plan(team.read(options.team, records), records), options.top))
+    return 0
+
+
+def _estimate(options) -> int:
+    import pandas
+
+    from planner import cases
+
+    answers = cases.answer(cases.read(options.cases))
+    if options.out:
+        answers.to_csv(options.out, index=False)
+    else:
+        answers.to_csv(sys.stdout, index=False)
+    unanswered = (answers["status"] != "ok").sum()
+    print(f"{len(answers) - unanswered:,} of {len(answers):,} rows answered", file=sys.stderr)
+    if "error_pct" in answers and pandas.api.types.is_numeric_dtype(answers["error_pct"]):
+        median = answers["error_pct"].abs().median()
+        print(f"median absolute error {median:.1f} %", file=sys.stderr)
+    return 0
+
+
+def _check(options) -> int:
+    from planner import catalogue, team
+
+    problems = catalogue.check()
+    files = sorted(team.TEAMS.glob("*.toml"))
+    if not problems:
+        records = catalogue.load()
+        for path in files:
+            try:
+                team.read(path, records)
+            except team.TeamError as error:
+                problems.append(str(error))
+    for problem in problems:
+        print(problem)
+    if not problems:
+        print(
+            f"data/ is valid: {len(records.models)} models, {len(records.devices)} devices, "
+            f"{len(records.servers)} servers, {len(records.formats)} formats, "
+            f"{len(records.api_prices)} API prices, {len(records.assumptions)} assumptions, "
+            f"{len(files)} teams"
+        )
+    return 1 if problems else 0
+
+
+def _audit(options) -> int:
+    from planner import claims
+
+    print(claims.text(claims.audit()))
+    return 0
+
+
+def _accuracy(options) -> int:
+    from planner import bands
+
+    print(bands.text())
+    return 0
+
+
+def _import_model(options) -> int:
+    from planner import import_model
+
+    print(import_model.import_model(options.config, options.total))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
