@@ -11,7 +11,7 @@ from importlib.metadata import version
 import numpy as np
 import pandas as pd
 
-from planner import bands, charts, claims, display, phrases, words
+from planner import bands, charts, claims, display, judge, phrases, words
 from planner.display import Column
 from planner.plan import Plan
 from planner.sections import at_peak
@@ -147,7 +147,7 @@ def acceptance(plan: Plan) -> display.Shown:
     load = team.workload
     rate = team.peak_rate / option["working"]
     seen = at_peak(plan)
-    if option["engine"] == "llama.cpp":
+    if option["engine"] in judge.STATIC:
         command = (
             f"llama-bench -m MODEL.gguf -p {load.prompt_tokens:.0f} "
             f"-n {load.output_tokens:.0f} -r 5"

@@ -11,7 +11,15 @@ import pandas as pd
 from planner import bands, budget, concurrency, estimate, memory
 from planner.team import Team
 
-MOST_SEQUENCES = {"vllm": 256, "sglang": 256, "tensorrt-llm": 256, "llama.cpp": 32}
+MOST_SEQUENCES = {
+    "vllm": 256, "sglang": 256, "tensorrt-llm": 256, "llama.cpp": 32, "ik_llama.cpp": 32,
+}  # fmt: skip
+STATIC = ("llama.cpp", "ik_llama.cpp")  # a fixed number of slots, each with its whole context
+JUDGED = (
+    "weight_bytes", "overhead_bytes", "memory_bytes", "pool_bytes", "sequence_bytes", "sequences",
+    "missing_bytes", "limit", "batch", "ttft_alone", "ttft_alone_low", "ttft_alone_high",
+    "tpot_alone", "tpot_alone_low", "tpot_alone_high", "rate", "rate_low", "rate_high", "rate_peak",
+)  # fmt: skip
 STEP_TOKENS = 8192  # tokens of one step: the default of vLLM's chunked prefill
 # Where a paged cache holds fewer sequences than this, queueing for it is not predicted well
 # (`concurrency.VALIDITY`), so sizing stays where hardly anybody queues.
@@ -39,7 +47,7 @@ def judge(table: pd.DataFrame, team: Team) -> pd.DataFrame:
         load or none).
     """
     if table.empty:
-        return table.assign(limit=pd.Series(dtype=object))
+        return table.reindex(columns=[*table.columns, *JUDGED])
     group = estimate.replicas(table)
     judged = _memory(table, group, team)
     fits = np.flatnonzero((judged["limit"] == "none") & (group.reason == ""))
@@ -153,7 +161,7 @@ def service(group: estimate.Replicas, pool_bytes: np.ndarray, team: Team) -> Ser
     fresh = load.prompt_tokens * (1 - load.cached_prompt_share)
     engine = group.labels["engine"]
     slots = engine.map(MOST_SEQUENCES).to_numpy(float)
-    static = (engine == "llama.cpp").to_numpy()
+    static = engine.isin(STATIC).to_numpy()
     # llama.cpp reserves the whole context of every slot; the others page the cache
     whole = np.floor(pool_bytes / _cache(group.profile, load.context_tokens))
     tokens = context * pool_bytes / _cache(group.profile, context)
@@ -190,7 +198,7 @@ def _bands(group):
     distinct = labels.drop_duplicates()
     found = {}
     for key in distinct.itertuples(index=False, name=None):
-        if key[1] == "llama.cpp":
+        if key[1] in STATIC:
             speeds = bands.band("decode_tok_s_per_seq", *key), bands.band("prefill_tok_s", *key)
             pairs = [(1 / high, 1 / low) for low, high in speeds]
         else:

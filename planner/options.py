@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pandas as pd
 
 from planner.catalogue import Catalogue, Model, Server
 from planner.team import Team
 
-ENGINE = {"gpu": "vllm", "cpu": "llama.cpp", "unified": "llama.cpp"}
-# What an engine is commonly run with, widest first. A team names others under candidates.
+# Engines by kind of server; the first is used unless the team names others.
+ENGINES = {
+    "gpu": ("vllm", "sglang", "tensorrt-llm"),
+    "cpu": ("llama.cpp", "ik_llama.cpp"),
+    "unified": ("llama.cpp",),
+}
+# Formats commonly run there, widest first. A team names others under candidates.
 MENU = {
-    "vllm": ("bf16", "fp8", "int8-w8a8", "awq-int4", "mxfp4", "nvfp4"),
-    "llama.cpp": ("bf16", "q8_0", "q6_k", "q4_k_m", "mxfp4"),
+    "gpu": ("bf16", "fp8", "int8-w8a8", "awq-int4", "mxfp4", "nvfp4"),
+    "cpu": ("bf16", "q8_0", "q6_k", "q4_k_m", "mxfp4"),
+    "unified": ("bf16", "q8_0", "q6_k", "q4_k_m", "mxfp4"),
 }
 # A checkpoint published in one of these exists in no wider form.
 NATIVE_ONLY = ("mxfp4", "nvfp4")
@@ -107,7 +115,28 @@ def servers(team: Team, catalogue: Catalogue) -> tuple[list[Server], pd.DataFram
     return allowed, pd.DataFrame(refused, columns=["server_id", "limit", "reason"])
 
 
-def formats(model: Model, engine: str, peak: dict, team: Team, catalogue: Catalogue) -> list[str]:
+def engines(kind: str, team: Team) -> tuple[str, ...]:
+    """
+    The engines to consider on a kind of server.
+
+    Parameters
+    ----------
+    kind : str
+        cpu, gpu or unified.
+    team : Team
+        Its candidates.
+
+    Returns
+    -------
+    names : tuple of str
+    """
+    named = team.candidates.engines
+    return tuple(e for e in ENGINES[kind] if e in named) if named else ENGINES[kind][:1]
+
+
+def formats(
+    model: Model, engine: str, kind: str, peak: dict, team: Team, catalogue: Catalogue
+) -> list[str]:
     """
     The weight formats in which a model can run on a device under an engine.
 
@@ -115,8 +144,8 @@ def formats(model: Model, engine: str, peak: dict, team: Team, catalogue: Catalo
     ----------
     model : Model
         Its native format is the widest on offer.
-    engine : str
-        Serving engine.
+    engine, kind : str
+        Serving engine, and kind of server.
     peak : dict
         Peak by precision of the device; a format needs its own.
     team : Team
@@ -128,7 +157,7 @@ def formats(model: Model, engine: str, peak: dict, team: Team, catalogue: Catalo
     -------
     names : list of str
     """
-    wanted = team.candidates.weight_formats or MENU[engine]
+    wanted = team.candidates.weight_formats or MENU[kind]
     records = catalogue.formats
     native = records.get(model.native_format)
     most = native.bits if native else 16.0
@@ -136,7 +165,8 @@ def formats(model: Model, engine: str, peak: dict, team: Team, catalogue: Catalo
     for name in wanted:
         record = records[name]
         fixed = name in NATIVE_ONLY or model.native_format in NATIVE_ONLY
-        if engine not in record.engines or (fixed and name != model.native_format):
+        known = engine.removeprefix("ik_") in record.engines
+        if not known or (fixed and name != model.native_format):
             continue
         if record.bits > most + 0.6 or record.bits < team.policy.smallest_weight_bits:
             continue  # GGUF's 8.5-bit form of an 8-bit checkpoint is no widening
@@ -172,17 +202,14 @@ def grid(team: Team, catalogue: Catalogue, allowed: list[Model], buyable: list[S
     """
     benchmark = team.quality.benchmark if team.quality else ""
     rows = []
+    scores = {model.id: model.score(benchmark) if benchmark else None for model in allowed}
     for server in buyable:
         device = catalogue.devices[server.device]
-        engine = ENGINE[server.kind]
-        if team.candidates.engines and engine not in team.candidates.engines:
-            continue
         memory = min(server.memory, team.policy.memory_limit_gb * 1e9)
         splits = [n for n in TENSOR_PARALLEL if n <= server.devices]
-        for model in allowed:
-            score = model.score(benchmark) if benchmark else None
-            quality = score.value if score else np.nan
-            for name in formats(model, engine, device.peak, team, catalogue):
+        for engine, model in product(engines(server.kind, team), allowed):
+            quality = scores[model.id].value if scores[model.id] else np.nan
+            for name in formats(model, engine, server.kind, device.peak, team, catalogue):
                 if server.kind == "gpu":
                     rows += [
                         (model.id, name, engine, server.id, device.id, "gpu", n, n, 1,

@@ -111,7 +111,9 @@ def plan(team: Team, catalogue: Catalogue | None = None, made: date | None = Non
         money.apis(team, catalogue, terms, scores),
         money.nothing(team, terms),
     ]
+    columns = list(dict.fromkeys(name for part in priced for name in part.columns))
     table = pd.concat([part for part in priced if len(part)], ignore_index=True)
+    table = table.reindex(columns=columns)
     table["bits"] = table["weight_format"].map({k: f.bits for k, f in catalogue.formats.items()})
     table = _final_limits(table, team)
     return Plan(

@@ -114,7 +114,7 @@ class Candidates(Part):
     servers: tuple[Line, ...] = ()
     server_kinds: tuple[Literal["cpu", "gpu", "unified"], ...] = ()
     weight_formats: tuple[Line, ...] = ()
-    engines: tuple[Line, ...] = ()
+    engines: tuple[Literal["vllm", "sglang", "tensorrt-llm", "llama.cpp", "ik_llama.cpp"], ...] = ()
 
 
 class Quote(Part):

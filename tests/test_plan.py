@@ -170,12 +170,29 @@ def test_formats_follow_the_checkpoint_and_the_device(records):
         for name in ("openai/gpt-oss-120b", "deepseek-ai/DeepSeek-V3", "Qwen/Qwen3-32B")
     )
     h100, a100 = records.devices["h100-sxm"].peak, records.devices["a100-sxm-80"].peak
-    assert options.formats(gpt, "vllm", h100, base, records) == ["mxfp4"]
-    assert "bf16" not in options.formats(v3, "vllm", h100, base, records)
-    assert "fp8" in options.formats(qwen, "vllm", h100, base, records)
-    assert "fp8" not in options.formats(qwen, "vllm", a100, base, records)
+    assert options.formats(gpt, "vllm", "gpu", h100, base, records) == ["mxfp4"]
+    assert "bf16" not in options.formats(v3, "vllm", "gpu", h100, base, records)
+    assert "fp8" in options.formats(qwen, "vllm", "gpu", h100, base, records)
+    assert "fp8" not in options.formats(qwen, "vllm", "gpu", a100, base, records)
     wide = changed(base, "policy", smallest_weight_bits=8.0)
-    assert "awq-int4" not in options.formats(qwen, "vllm", h100, wide, records)
+    assert "awq-int4" not in options.formats(qwen, "vllm", "gpu", h100, wide, records)
+
+
+def test_a_floor_that_no_model_reaches_is_an_answer_too(records):
+    base = team.read("coding_assistant", records)
+    high = base.model_copy(
+        update={"quality": team.Quality(benchmark="livecodebench", minimum=99.0)}
+    )
+    made = plan.plan(high, records)
+    assert made.chosen is None and len(made.refused)
+    assert "No option" in words.headline(made) and words.terminal(made)
+
+
+def test_a_team_may_name_its_engines(records):
+    base = team.read("coding_assistant", records)
+    only = base.model_copy(update={"candidates": team.Candidates(engines=("sglang",))})
+    hosted = plan.plan(only, records).options
+    assert set(hosted.loc[hosted["sourcing"] == "own", "engine"]) == {"sglang"}
 
 
 def test_front_by_hand():
