@@ -9,7 +9,6 @@ from planner.theme import (
     GREEN,
     HELD_BACK,
     INK,
-    ORANGE,
     PALE,
     QUIET,
     ROW_WIDTH,
@@ -315,53 +314,6 @@ def break_even(paths: pd.DataFrame, currency: str, *, month: float | None = None
     listed = "; ".join(f"{row.option}: {figure(row.cost)}" for row in ends.itertuples())
     description = f"Cumulative cost in {unit} over {last:.0f} months. At the end {listed}. {words}"
     return finish(chart, description, 280, width=WIDTH - 110)
-
-
-def claims_against_physics(claims: pd.DataFrame, *, quantity: str, unit: str):
-    """Published ranges beside the predicted band and the physical limit, on a log scale.
-
-    Parameters
-    ----------
-    claims : pandas.DataFrame
-        Columns ``claim``, ``claimed_low``, ``claimed_high``, ``predicted_low``,
-        ``predicted_high`` and ``limit`` (the best that physics allows), all in `unit`.
-    quantity, unit : str
-        Words for the axis.
-    """
-    fields = ("claimed_low", "claimed_high", "predicted_low", "predicted_high", "limit")
-    data = require(claims, "claim", *fields)
-    lanes = {"claimed": -6, "predicted": 6}  # distance from the middle of the row [px]
-    x = alt.X("low:Q", title=f"{quantity} [{unit}]", scale=alt.Scale(type="log"))
-    y = alt.Y("claim:N", sort=None, title=None)
-    colour = alt.Color(
-        "what:N",
-        legend=alt.Legend(symbolOpacity=1),
-        scale=alt.Scale(
-            domain=["claimed", "predicted", "physical limit"], range=[ORANGE, BLUE, VERMILION]
-        ),
-    )
-    layers = []
-    for name, lane in lanes.items():
-        ends = {f"{name}_low": "low", f"{name}_high": "high"}
-        part = data[["claim", *ends]].rename(columns=ends).assign(what=name)
-        layers.append(
-            alt.Chart(part)
-            .mark_rule(strokeWidth=7, yOffset=lane, strokeCap="round")
-            .encode(x=x, x2="high:Q", y=y, color=colour)
-        )
-    layers.append(
-        alt.Chart(data[["claim", "limit"]].assign(what="physical limit"))
-        .mark_tick(thickness=2.5, size=26, opacity=1)
-        .encode(x="limit:Q", y=y, color=colour)
-    )
-    parts = "; ".join(
-        f"{row.claim}: claimed {figure(row.claimed_low)} to {figure(row.claimed_high)}, "
-        f"predicted {figure(row.predicted_low)} to {figure(row.predicted_high)}, "
-        f"physical limit {figure(row.limit)}"
-        for row in data.itertuples()
-    )
-    description = f"{quantity} in {unit}, logarithmic. {parts}."
-    return finish(alt.layer(*layers), description, 38 * len(data), ROW_WIDTH)
 
 
 def tornado(factors: pd.DataFrame, currency: str, *, base: float, title: str = "Three-year cost"):

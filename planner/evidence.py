@@ -11,7 +11,7 @@ from importlib.metadata import version
 import numpy as np
 import pandas as pd
 
-from planner import bands, charts, claims, display, judge, phrases, words
+from planner import bands, claims, comparisons, display, judge, phrases, words
 from planner.display import Column
 from planner.plan import Plan
 from planner.sections import at_peak
@@ -128,7 +128,7 @@ def claims_chart(plan: Plan) -> display.Shown:
         return display.text("No speed is claimed for these models.")
     frame = speeds.rename(columns={"model": "claim"})
     fields = ["claim", "claimed_low", "claimed_high", "predicted_low", "predicted_high", "limit"]
-    chart = charts.claims_against_physics(
+    chart = comparisons.claims_against_physics(
         frame[fields].astype(dict.fromkeys(fields[1:], float)),
         quantity="Speed of one answer on the dual E5-2680 v4",
         unit="token/s",

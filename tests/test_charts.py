@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from planner import charts, theme
+from planner import charts, comparisons, theme
 
 OPTIONS = pd.DataFrame(
     {
@@ -73,7 +73,7 @@ CASES = {
         "a: 36; b: 72. Break-even in month 14.",
     ),
     "claims": (
-        charts.claims_against_physics(CLAIMS, quantity="Decode speed", unit="token/s"),
+        comparisons.claims_against_physics(CLAIMS, quantity="Decode speed", unit="token/s"),
         {"claim", "low", "high", "limit"},
         "claimed 40 to 60, predicted 8 to 14, physical limit 27",
     ),
@@ -150,3 +150,15 @@ def test_a_cost_of_nothing_and_a_missing_latency_draw():
     free = OPTIONS.assign(cost=0.0, cost_low=0.0, cost_high=0.0, latency=[np.nan, 1.0, 2.0])
     charts.ranked_costs(free, "USD").to_dict()
     charts.cost_against_latency(free.dropna(), "USD").to_dict()
+
+
+def test_predictions_against_measurements_are_drawn_with_their_error():
+    rows = pd.DataFrame(
+        {"measured": [1.0, 10.0, 100.0], "predicted": [1.1, 9.0, 150.0], "kind": ["cpu"] * 3}
+    )
+    chart = comparisons.predicted_against_measured(rows, quantity="Decode", unit="token/s")
+    spec = chart.to_dict()
+    assert {"measured", "predicted", "kind"} <= set(str(spec).replace("'", " ").split())
+    assert (
+        "median error 10.0 %" in spec["description"] and "67 % within 25 %" in spec["description"]
+    )

@@ -24,8 +24,8 @@ LAYERS = [
     {"coefficients", "bands", "estimate", "budget", "memory_cases", "cases"},
     {"accuracy", "claims", "options", "judge", "money", "plan"},
     {
-        "theme", "charts", "display", "markup", "document", "phrases", "words", "sections",
-        "business", "evidence", "report", "__init__", "__main__",
+        "theme", "charts", "comparisons", "display", "markup", "document", "phrases", "words",
+        "sections", "business", "evidence", "scorecard", "report", "__init__", "__main__",
     },
 ]  # fmt: skip
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

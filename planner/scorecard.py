@@ -1,0 +1,204 @@
+"""How wrong the predictions are: the tables and charts of the notebook on accuracy."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+
+from planner import accuracy, bands, cases, catalogue, comparisons, display
+from planner.display import Column
+
+DATA = Path(__file__).resolve().parent.parent / "data"
+UNITS = {"decode": "token/s", "prefill": "token/s", "tpot": "ms", "ttft": "ms"}
+METRICS = {
+    "decode": ["decode_tok_s_per_seq"],
+    "prefill": ["prefill_tok_s"],
+    "tpot": ["tpot_ms", "tpot_ms_mean", "tpot_ms_p50"],
+    "ttft": ["ttft_ms", "ttft_ms_mean", "ttft_ms_p50", "ttft_ms_p99"],
+}
+ERRORS = {
+    "rows": Column("Measurements", "", ",.0f"),
+    "median": Column("Median error", "%", ".1f"),
+    "p90": Column("90 % are within", "%", ".0f"),
+    "within_25": Column("Within 25 %", "% of rows", ".0f"),
+}
+
+
+@cache
+def answered(kind: str = "speed") -> pd.DataFrame:
+    """
+    Every measurement with its prediction by the committed constants.
+
+    Parameters
+    ----------
+    kind : {"speed", "memory"}
+        File of ``data/measurements/``.
+
+    Returns
+    -------
+    rows : DataFrame
+        The measurements with predicted, low, high, error_pct and the family of the model. The
+        constants have seen these rows; `held_back` shows rows that they had not.
+    """
+    rows = cases.answer(accuracy.measurements(kind))
+    known = catalogue.load().models
+    rows["family"] = [
+        known[model].config.get("model_type", "") if model in known else ""
+        for model in rows["model_id"]
+    ]
+    return rows
+
+
+def summary(rows: pd.DataFrame, by: str) -> pd.DataFrame:
+    """
+    Errors of answered rows by one column.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        From `answered`.
+    by : str
+        Column to group by.
+
+    Returns
+    -------
+    errors : DataFrame
+        ``by``, rows, median, p90, within_25 and inside (share of rows inside the band). [%]
+    """
+    good = rows[(rows["status"] == "ok") & rows["value"].ne(0)]
+    size = good["error_pct"].abs()
+    inside = good["value"].between(good["low"] * (1 - 1e-9), good["high"] * (1 + 1e-9))
+    groups = good.assign(size=size, close=size <= 25, inside=inside).groupby(by)
+    return pd.DataFrame(
+        {
+            "rows": groups["size"].size(),
+            "median": groups["size"].median(),
+            "p90": groups["size"].quantile(0.9),
+            "within_25": 100 * groups["close"].mean(),
+            "inside": 100 * groups["inside"].mean(),
+        }
+    ).reset_index()
+
+
+def held_back(unseen: str = "device", by: str = "") -> display.Shown:
+    """
+    Errors on rows that the fit had not seen.
+
+    Parameters
+    ----------
+    unseen : str
+        configuration, device, model or source.
+    by : {"", "kind", "engine"}
+        Split the predictions by kind of device, or by kind and engine.
+
+    Returns
+    -------
+    table : Shown
+    """
+    stored = pd.read_csv(DATA / "accuracy.csv", keep_default_na=False)
+    split = {"": [], "kind": ["kind"], "engine": ["kind", "engine"]}[by]
+    chosen = stored[stored["held_back"] == unseen]
+    for name in ("kind", "engine"):
+        chosen = chosen[(chosen[name] != "") == (name in split)]
+    chosen = chosen.assign(prediction=chosen["metric"].map(bands.NAMES))
+    columns = {"prediction": Column("Prediction")}
+    columns |= {name: Column(name.capitalize()) for name in split} | ERRORS
+    return display.table(chosen, columns, f"Errors on a {unseen} that the fit had not seen")
+
+
+def families() -> display.Shown:
+    """Errors by family of models, over all speed measurements."""
+    frame = summary(answered(), "family").sort_values("rows", ascending=False)
+    columns = {"family": Column("Model family")} | ERRORS
+    columns |= {"inside": Column("Inside the band", "% of rows", ".0f")}
+    note = "By the committed constants, which have seen these rows."
+    return display.table(frame, columns, "Errors by model family", note)
+
+
+def memory() -> display.Shown:
+    """Errors of the memory predictions; fits-or-not as a share of right answers."""
+    rows = answered("memory")
+    frame = summary(rows[rows["metric"] != "oom"], "metric")
+    fits = rows[(rows["metric"] == "oom") & (rows["status"] == "ok")]
+    right = 100 * (fits["predicted"].round() == fits["value"]).mean()
+    columns = {"metric": Column("Prediction")} | ERRORS
+    note = (
+        f"Fits or runs out of memory: {right:.0f} % of {len(fits)} rows right. The constants have "
+        "seen these rows, most of which come from one project's H100 servers."
+    )
+    return display.table(frame, columns, "Memory against measurements", note)
+
+
+def chart(metric: str) -> display.Shown:
+    """
+    Every measurement of one kind against its prediction.
+
+    Parameters
+    ----------
+    metric : {"decode", "prefill", "tpot", "ttft"}
+        Which.
+
+    Returns
+    -------
+    figure : Shown
+    """
+    rows = answered()
+    rows = rows[rows["metric"].isin(METRICS[metric]) & (rows["status"] == "ok")]
+    devices = catalogue.load().devices
+    frame = pd.DataFrame(
+        {
+            "measured": rows["value"],
+            "predicted": rows["predicted"],
+            "kind": [devices[device].kind for device in rows["device_id"]],
+        }
+    )
+    drawn = comparisons.predicted_against_measured(
+        frame, quantity=bands.NAMES[metric], unit=UNITS[metric]
+    )
+    return display.figure(drawn, "Dashed: 25 % off. The constants have seen these rows")
+
+
+def worst(number: int = 12) -> display.Shown:
+    """The rows that are predicted worst, to be argued with."""
+    rows = answered()
+    rows = rows[rows["status"] == "ok"]
+    ratio = rows["predicted"] / rows["value"]
+    rows = rows.assign(ratio=ratio, far=ratio.where(ratio > 1, 1 / ratio))
+    rows = rows.sort_values("far", ascending=False).head(number)
+    columns = {
+        "id": Column("Row"),
+        "model_id": Column("Model"),
+        "device_id": Column("Device"),
+        "engine": Column("Engine"),
+        "metric": Column("Metric"),
+        "value": Column("Measured"),
+        "predicted": Column("Predicted"),
+        "ratio": Column("Predicted / measured", "", ".2f"),
+    }
+    return display.table(rows, columns, "The worst rows")
+
+
+def excluded() -> display.Shown:
+    """Measurements left out of the fit, each with its reason."""
+    frame = pd.read_csv(DATA / "measurements" / "exclusions.csv")
+    frame = frame.groupby(["file", "reason"], sort=False)["id"].agg(", ".join).reset_index()
+    columns = {"file": Column("File"), "id": Column("Rows"), "reason": Column("Why")}
+    return display.table(frame, columns, "Measurements that contradict their siblings")
+
+
+def answer() -> display.Shown:
+    """The notebook's answer, in words made from the numbers."""
+    shown = bands.published("device").set_index("prediction")
+    decode, tpot = shown.loc[bands.NAMES["decode"]], shown.loc[bands.NAMES["tpot"]]
+    ttft = shown.loc[bands.NAMES["ttft"]]
+    rows = answered()
+    share = 100 * (rows["status"] == "ok").mean()
+    return display.text(
+        f"On a device that was not measured, the speed of one answer is off by "
+        f"**{decode['median']:.0f} %** in the median, time per token under load by "
+        f"**{tpot['median']:.0f} %**, time to first token by **{ttft['median']:.0f} %**. "
+        f"{share:.0f} % of {len(rows):,} measured rows get an answer. The speed of one answer is "
+        f"within 25 % in {decode['within_25']:.0f} of 100 cases: buy with the band, not the middle."
+    )
