@@ -73,12 +73,12 @@ def _order(record: Record, *fields: str) -> Iterator[tuple[str, str]]:
 
 
 class Score(Record):
-    """A benchmark result, in percent unless it is an index; one without a source is a guess."""
+    """A benchmark result, in percent unless it is an index."""
 
     benchmark: Text
     value: Number
     harness: str = ""
-    source: str = ""
+    source: Text
 
 
 class Model(Record):
