@@ -85,7 +85,14 @@ def import_model(config_path, stated_total=None):
     ----------
     .. [1] ``planner.architecture``.
     """
-    config = json.loads(Path(config_path).read_text(encoding="utf-8"))
+    try:
+        config = json.loads(Path(config_path).read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(
+            f"{config_path} is not JSON ({error}); take the config.json of the model's page"
+        ) from None
+    if not isinstance(config, dict):
+        raise ValueError(f"{config_path} holds no object; take the config.json of the model's page")
     shape = architecture.read(text_config(config))
     lines = [count(config, stated_total).to_string(index=False, float_format="{:,.3f}".format)]
     rest = int(stated_total or 0) - shape.total_parameters

@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from planner import document
 from planner.display import clean, number
+from planner.team import TEAMS
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOK = ROOT / "notebooks" / "report.ipynb"
@@ -115,7 +116,8 @@ def render(
     started = time.perf_counter()
     team_path, out = Path(team_path).resolve(), Path(out)
     if not team_path.is_file():
-        raise ReportError(f"{team_path} is not a file; name a team's .toml file")
+        known = ", ".join(sorted(path.stem for path in TEAMS.glob("*.toml")))
+        raise ReportError(f"{team_path.name}: no such team file; the teams are {known}")
     # A relative path keeps machine-dependent folders out of the notebook that is kept.
     shown = team_path.relative_to(ROOT) if team_path.is_relative_to(ROOT) else team_path
     executed = execute(notebook, {"team_path": str(shown), **(parameters or {})}, timeout)
@@ -149,8 +151,13 @@ def render(
 
 
 def _place(files: Mapping[str, bytes], out: Path, name: str) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=out))
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=out))
+    except OSError as error:
+        raise ReportError(
+            f"{out} cannot be written ({error.strerror}); name another folder with --out"
+        ) from None
     try:
         for file, content in files.items():
             (draft / file).write_bytes(content)

@@ -72,6 +72,19 @@ def test_import_model_counts_and_refuses(tmp_path, capsys):
     assert "never_seen" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("text", ["[1", "[1]", "\x00"])
+def test_import_model_names_a_file_that_is_none(tmp_path, capsys, text):
+    path = tmp_path / "config.json"
+    path.write_text(text, encoding="utf-8")
+    assert main(["import-model", str(path)]) == 2
+    assert "config.json" in capsys.readouterr().err
+
+
+def test_report_of_nobody_names_the_teams(tmp_path, capsys):
+    assert main(["report", "nobody", "--out", str(tmp_path)]) == 1
+    assert "nobody: no such team file; the teams are agent_platform" in capsys.readouterr().out
+
+
 @pytest.mark.slow
 def test_one_broken_team_stops_no_other(tmp_path, capsys):
     from planner import team

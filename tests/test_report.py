@@ -68,7 +68,7 @@ def test_a_notebook_needs_one_parameters_cell():
 
 
 def test_missing_files_are_named(tmp_path):
-    with pytest.raises(report.ReportError, match=r"none\.toml is not a file"):
+    with pytest.raises(report.ReportError, match=r"none\.toml: no such team file"):
         report.render(tmp_path / "none.toml", tmp_path)
     team = write_team(tmp_path, "a.toml")
     with pytest.raises(report.ReportError, match=r"gone\.ipynb is not a file"):
