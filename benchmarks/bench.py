@@ -1,7 +1,7 @@
 """
 Speed of the three things that are repeated: estimates, plans, reports. Measured here, in one run.
 
-    python benchmarks/bench.py [estimates] [plans] [reports]
+    python benchmarks/bench.py [estimates] [answers] [plans] [reports]
 
 There are no marks to pass: times depend on the machine, so that ratios are printed beside them.
 """
@@ -179,6 +179,20 @@ def bench_estimates(records):
     print(f"  described and estimated {1 / both:>12,.0f} /s")
 
 
+def bench_answers():
+    """Questions in the columns of a measurements file, none like another."""
+    from planner import accuracy, cases
+
+    known = accuracy.measurements()
+    questions = pd.concat([known] * (100_000 // len(known) + 1), ignore_index=True).head(100_000)
+    tokens = pd.to_numeric(questions["output_tokens"]).fillna(0)
+    questions["output_tokens"] = tokens + questions.index % 97
+    answers, seconds = timed(lambda: cases.answer(questions), 1)
+    answered = int((answers["status"] == "ok").sum())
+    print(f"answers: {len(questions):,} questions, {answered:,} of them answered")
+    print(f"  all together            {seconds:>12,.2f} s")
+
+
 def bench_plans(records):
     """Every team's plan, first and repeated."""
     from planner import plan
@@ -219,13 +233,16 @@ def bench_reports(plan_time):
 
 def main(parts):
     """Run the parts asked for, or all."""
-    unknown = set(parts) - {"estimates", "plans", "reports"}
+    known = ("estimates", "answers", "plans", "reports")
+    unknown = set(parts) - set(known)
     if unknown:
-        sys.exit(f"no such part: {', '.join(sorted(unknown))}; choose estimates, plans, reports")
+        sys.exit(f"no such part: {', '.join(sorted(unknown))}; choose of {', '.join(known)}")
     print(f"Python {platform.python_version()}, numpy {np.__version__}, {os.cpu_count()} cores")
     records = catalogue.load()
     if not parts or "estimates" in parts:
         bench_estimates(records)
+    if not parts or "answers" in parts:
+        bench_answers()
     plan_time = bench_plans(records) if not parts or "plans" in parts else None
     if not parts or "reports" in parts:
         bench_reports(plan_time)

@@ -61,10 +61,13 @@ def scores(plan: Plan) -> display.Shown:
     """How far predictions of this kind were off on measurements kept back from the fit."""
     option = plan.chosen
     frame = bands.published("device")
-    kind = option["kind"] if option is not None and option["sourcing"] != "api" else ""
     note = "Errors on devices that the fit of the constants had not seen: the case of a purchase."
-    if kind:
-        note += " The bands of this report are those of the recommended kind of machine."
+    if option is not None and option["sourcing"] != "api":
+        device = plan.catalogue.devices[option["device_id"]]
+        if device.id in bands.measured_devices():
+            note += f" {device.name} is among the measured devices, which narrows its band."
+        else:
+            note += f" {device.name} was not measured, so its band is that of unseen devices."
     return display.table(
         frame,
         {
