@@ -1,4 +1,4 @@
-"""Sentences made from the numbers of a plan."""
+"""Sentences made from the numbers of a plan: each takes a row of its options, the plan, or both."""
 
 from __future__ import annotations
 
@@ -12,20 +12,7 @@ NEVER = "never at this size"
 
 
 def name(option: pd.Series, plan: Plan) -> str:
-    """
-    An option in one line: machine, model, format.
-
-    Parameters
-    ----------
-    option : Series
-        A row of ``plan.options``.
-    plan : Plan
-        Its plan.
-
-    Returns
-    -------
-    text : str
-    """
+    """An option in one line: machine, model, format."""
     if option["sourcing"] == "nothing":
         return "Do nothing"
     if option["sourcing"] == "api":
@@ -41,20 +28,7 @@ def name(option: pd.Series, plan: Plan) -> str:
 
 
 def short(option: pd.Series, plan: Plan) -> str:
-    """
-    An option in a few words, for the axis of a chart.
-
-    Parameters
-    ----------
-    option : Series
-        A row of ``plan.options``.
-    plan : Plan
-        Its plan.
-
-    Returns
-    -------
-    text : str
-    """
+    """An option in a few words, for the axis of a chart."""
     if option["sourcing"] in ("nothing", "api"):
         return name(option, plan)
     model = plan.catalogue.models[option["model_id"]].name.removesuffix("-Instruct")
@@ -66,20 +40,7 @@ def short(option: pd.Series, plan: Plan) -> str:
 
 
 def brief(option: pd.Series, plan: Plan) -> str:
-    """
-    An option for a narrow column: as `short`, with format and split.
-
-    Parameters
-    ----------
-    option : Series
-        A row of ``plan.options``.
-    plan : Plan
-        Its plan.
-
-    Returns
-    -------
-    text : str
-    """
+    """An option for a narrow column: as `short`, with format and split."""
     if option["sourcing"] in ("nothing", "api"):
         return name(option, plan)
     split = f", tp {option['tp']:.0f}" if option["tp"] > 1 else ""
@@ -87,20 +48,7 @@ def brief(option: pd.Series, plan: Plan) -> str:
 
 
 def why(option: pd.Series, plan: Plan) -> str:
-    """
-    Why an option fell out, with the number that is missing.
-
-    Parameters
-    ----------
-    option : Series
-        A row of ``plan.options``.
-    plan : Plan
-        Its plan.
-
-    Returns
-    -------
-    text : str
-    """
+    """Why an option fell out, with the number that is missing."""
     team, limit = plan.team, option["limit"]
     if limit == "none":
         return "meets every limit"
@@ -143,38 +91,12 @@ def _memory(option, team):
 
 
 def band(low: float, high: float, write) -> str:
-    """
-    A range in words.
-
-    Parameters
-    ----------
-    low, high : float
-        Ends.
-    write : callable
-        From a number to its text.
-
-    Returns
-    -------
-    text : str
-    """
+    """A range in words."""
     return f"{write(low)} to {write(high)}"
 
 
 def purchase(option: pd.Series, plan: Plan) -> str:
-    """
-    What to buy, rent or pay for, in words.
-
-    Parameters
-    ----------
-    option : Series
-        The chosen row.
-    plan : Plan
-        Its plan.
-
-    Returns
-    -------
-    text : str
-    """
+    """What to buy, rent or pay for, in words."""
     if option["sourcing"] == "api":
         return f"pay {option['provider']} per token"
     if option["sourcing"] == "rent":
@@ -189,18 +111,7 @@ def purchase(option: pd.Series, plan: Plan) -> str:
 
 
 def decision(plan: Plan) -> str:
-    """
-    What to do, without the cost.
-
-    Parameters
-    ----------
-    plan : Plan
-        The plan.
-
-    Returns
-    -------
-    text : str
-    """
+    """What to do, without the cost."""
     option = plan.chosen
     if option is None:
         return "no option meets the requirement"
@@ -209,18 +120,7 @@ def decision(plan: Plan) -> str:
 
 
 def headline(plan: Plan) -> str:
-    """
-    The answer in one sentence.
-
-    Parameters
-    ----------
-    plan : Plan
-        The plan.
-
-    Returns
-    -------
-    text : str
-    """
+    """The answer in one sentence."""
     option, team = plan.chosen, plan.team
     if option is None:
         nearest = plan.options[plan.options["sourcing"] != "nothing"].iloc[0]
@@ -246,20 +146,7 @@ def _in_format(option):
 
 
 def terminal(plan: Plan, top: int = 10) -> str:
-    """
-    A plan for the terminal: the answer, the ranked options, and why the models fell out.
-
-    Parameters
-    ----------
-    plan : Plan
-        The plan.
-    top : int
-        Options to list.
-
-    Returns
-    -------
-    text : str
-    """
+    """A plan for the terminal: the answer, the ranked options, and why the models fell out."""
     team = plan.team
     lines = [team.name, headline(plan), ""]
     shown = plan.feasible.head(top)
@@ -288,19 +175,7 @@ def terminal(plan: Plan, top: int = 10) -> str:
 
 
 def nearest(plan: Plan) -> pd.DataFrame:
-    """
-    For each model that fell out, its nearest miss.
-
-    Parameters
-    ----------
-    plan : Plan
-        The plan.
-
-    Returns
-    -------
-    misses : DataFrame
-        model_id, option, limit, reason.
-    """
+    """For each model that fell out, its nearest miss."""
     options = plan.options
     alive = set(plan.feasible["model_id"])
     stopped = options[~options["model_id"].isin(alive) & options["sourcing"].isin(["own", "rent"])]
