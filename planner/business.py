@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from planner import charts, cost, display, money, phrases, words
+from planner import charts, concurrency, display, finance, money, phrases, words
 from planner.display import Column
 from planner.plan import Plan
 from planner.sections import LINE_WORDS, at_peak
@@ -81,7 +81,7 @@ def yearly_table(plan: Plan) -> display.Shown:
         frame, columns, "What is paid in each year",
         f"Net present cost at {rate:.0f} % a year: {phrases.money(plan.chosen['npv'], currency)}. "
         f"Per million tokens served: "
-        f"{plan.chosen['total'] / money.tokens(plan.team) * 1e6:,.2f} {currency}.",
+        f"{money.per_million_tokens(plan.chosen['total'], plan.team):,.2f} {currency}.",
         total=True,
     )  # fmt: skip
 
@@ -143,26 +143,23 @@ def break_even_calls(plan: Plan) -> float:
     fixed = (option["total"] - sum(option[f"energy_{y}"] for y in range(1, years + 1))) / years
     energy = sum(option[f"energy_{y}"] for y in range(1, years + 1))
     own_per_call = energy / money.calls_by_year(team).sum()
-    yearly = cost.break_even(fixed, per_call, own_per_call)
+    yearly = finance.break_even(fixed, per_call, own_per_call)
     return float(yearly / team.workload.days_per_year)
 
 
 def monthly(option: pd.Series, years: int) -> np.ndarray:
-    """Cumulative cost by month, purchases at the start of their year. [currency]"""
-    paid = np.zeros(12 * years + 1)
-    for year in range(years):
-        paid[12 * year] += option[f"capex_{year + 1}"]
-        running = sum(option[f"{line}_{year + 1}"] for line in money.LINES[1:-1])
-        paid[12 * year + 1 : 12 * year + 13] += running / 12
-    return np.cumsum(paid)
+    """Cost of every month, purchases at the start of their year, no residual. [currency/month]"""
+    running = [
+        sum(option[f"{line}_{year}"] for line in money.LINES[1:-1]) for year in range(1, years + 1)
+    ]
+    return finance.by_month(running, [option[f"capex_{year}"] for year in range(1, years + 1)])
 
 
 def break_even_month(plan: Plan) -> float:
     """First month in which owning has cost no more than the API; infinite if never. [month]"""
     years = plan.team.growth.years
     own, api = monthly(plan.chosen, years), monthly(rival(plan), years)
-    ahead = np.flatnonzero(own[1:] <= api[1:])
-    return float(ahead[0] + 1) if ahead.size else np.inf
+    return float(finance.break_even_month(own, api).first)
 
 
 def cumulative_chart(plan: Plan) -> display.Shown:
@@ -185,8 +182,8 @@ def cumulative_chart(plan: Plan) -> display.Shown:
             )
     paths = pd.concat(
         [
-            pd.DataFrame({"month": np.arange(12 * years + 1), "option": label,
-                          "cost": monthly(line, years)})
+            pd.DataFrame({"month": np.arange(12 * years) + 1, "option": label,
+                          "cost": np.cumsum(monthly(line, years))})
             for label, line in lines.items()
         ]
     )  # fmt: skip
@@ -300,6 +297,16 @@ def tornado(plan: Plan) -> display.Shown:
     return display.figure(chart, "What moves the cost most, one thing at a time")
 
 
+def _overload(option, team, factor):
+    """An hour above what is served at all, and how long it takes to work it off afterwards."""
+    served = option["rate_peak"] * option["working"]
+    usual = team.peak_rate / team.workload.busiest_hour_share / 24
+    _, queued, drain = concurrency.backlog(team.peak_rate * factor, served, 3600.0, usual)
+    if queued == 0:
+        return "too close to saturation for a percentile"
+    return f"unstable: {queued:,.0f} calls wait after an hour, gone {drain / 60:,.0f} min later"
+
+
 def stress(plan: Plan) -> display.Shown:
     """What happens when the load is higher than forecast."""
     option, team = plan.chosen, plan.team
@@ -317,7 +324,7 @@ def stress(plan: Plan) -> display.Shown:
                 "ttft": seen["ttft_p95"] if stable else np.nan,
                 "tpot": seen["tpot_p95"] * 1e3 if stable else np.nan,
                 "verdict": "within the limits" if stable and kept
-                else "misses a limit" if stable else "unstable: the queue grows",
+                else "misses a limit" if stable else _overload(option, team, factor),
             }
         )  # fmt: skip
     return display.table(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from planner import cost, finance
+from planner import concurrency, cost, finance
 from planner.catalogue import Catalogue
 from planner.team import Team
 from planner.terms import Terms
@@ -44,10 +44,8 @@ def working_by_year(rate: np.ndarray, team: Team) -> np.ndarray:
     replicas : ndarray, shape (N, years)
         Infinite where one replica carries nothing. [replica]
     """
-    rate = np.nan_to_num(np.asarray(rate, float))
-    with np.errstate(divide="ignore"):
-        working = np.ceil(load_by_year(team) / rate[:, None] - 1e-9)
-    return np.where(rate[:, None] > 0, working, np.inf)
+    each = np.nan_to_num(np.asarray(rate, float))[:, None]
+    return concurrency.replicas_needed(load_by_year(team), each, spare=0)
 
 
 def owned(judged: pd.DataFrame, team: Team, catalogue: Catalogue, terms: Terms) -> pd.DataFrame:
@@ -225,6 +223,11 @@ def nothing(team: Team, terms: Terms) -> pd.DataFrame:
     row = {"sourcing": "nothing", "provider": "", "model_id": "", "limit": "load"}
     row |= {"total_low": 0.0, "total_high": 0.0}
     return _with_lines(pd.DataFrame([row]), _table((1, team.growth.years), terms))
+
+
+def per_million_tokens(total: float, team: Team) -> float:
+    """Cost per million tokens served, prompt and output together. [currency/Mtoken]"""
+    return float(finance.cost_per_million_tokens(total, tokens(team)))
 
 
 def tokens(team: Team) -> float:

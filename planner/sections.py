@@ -82,7 +82,7 @@ def figures(plan: Plan) -> display.Shown:
     )
     per_token = KeyFigure(
         "Cost per million tokens served",
-        f"{option['total'] / money.tokens(team) * 1e6:,.2f}",
+        f"{money.per_million_tokens(option['total'], team):,.2f}",
         team.currency,
         note="prompt and output together",
     )

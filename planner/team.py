@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from planner.catalogue import Catalogue
+from planner.concurrency import peak_rate
 
 TEAMS = Path(__file__).resolve().parent.parent / "data" / "teams"
 
@@ -56,7 +57,7 @@ class Workload(Part):
     @property
     def busiest_hour_rate(self) -> float:
         """Calls per second in the busiest hour. [1/s]"""
-        return self.calls_per_day * self.busiest_hour_share / 3600
+        return float(peak_rate(self.calls_per_day, self.busiest_hour_share))
 
 
 class Slo(Part):
