@@ -43,7 +43,7 @@ lock: $(READY)    ## resolve the dependencies of pyproject.toml again
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
 	  --no-emit-index-url --generate-hashes --no-header --no-annotate \
 	  --no-emit-package rfc3987-syntax --no-emit-package lark --quiet -o requirements.lock
-	@printf 'uv\nsetuptools>=77\n' | $(BIN)/uv pip compile - --universal --python-version 3.11 \
+	@echo uv | $(BIN)/uv pip compile - --universal --python-version 3.11 \
 	  --no-emit-index-url --generate-hashes --no-header --no-annotate --quiet \
 	  -o requirements-tools.lock
 

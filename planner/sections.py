@@ -241,17 +241,23 @@ def cost_chart(plan: Plan) -> display.Shown:
     """Cost of the compared options with their bands."""
     frame = compared(plan)
     frame = frame[(frame["sourcing"] != "nothing") & np.isfinite(frame["total_high"])]
+    frame = frame.reset_index(drop=True)
     if frame.empty:
         return display.text("No option has a cost that can be drawn.")
+    labels = pd.Series([words.short(option, plan) for _, option in frame.iterrows()])
+    brief = pd.Series([words.brief(option, plan) for _, option in frame.iterrows()])
     frame = pd.DataFrame(
         {
-            "option": [words.short(option, plan) for _, option in frame.iterrows()],
+            "option": labels.where(~labels.duplicated(keep=False), brief).to_numpy(),
             "cost": frame["total"],
             "cost_low": frame["total_low"],
             "cost_high": frame["total_high"],
             "recommended": frame["chosen"],
         }
     )
+    # One bar a name: of several memory sizes the recommended, else the cheapest, is drawn.
+    frame = frame.sort_values("recommended", ascending=False, kind="stable")
+    frame = frame.drop_duplicates("option").sort_index()
     title = f"{plan.team.growth.years}-year cost"
     chart = charts.ranked_costs(frame, plan.team.currency, title=title)
     return display.figure(chart, "Cost of the best options, with the range that the bands allow")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 
@@ -35,7 +37,7 @@ def short(option: pd.Series, plan: Plan) -> str:
     if option["sourcing"] == "rent":
         device = plan.catalogue.devices[option["device_id"]].name.removeprefix("NVIDIA ")
         return f"Rent {several(option['devices'], device)}: {model}"
-    server = plan.catalogue.servers[option["server_id"]].name.split(",")[0]
+    server = re.sub(r" \(.*?\)|,.*", "", plan.catalogue.servers[option["server_id"]].name)
     return f"{several(option['servers'], server)}: {model}"
 
 
