@@ -11,8 +11,8 @@ VERMILION, PURPLE, SKY = "#D55E00", "#CC79A7", "#56B4E9"
 INK, QUIET, PALE, HELD_BACK = "#1F2933", "#5F6B76", "#D5DBE1", "#A9BBC8"
 PALETTE = [BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION, "#8C6D31", QUIET]
 WIDTH = 540  # of charts with figures on the vertical axis [px]
-ROW_WIDTH = 340  # of charts with words on the vertical axis [px]
-LABEL_WIDTH = 300
+ROW_WIDTH = 300  # of charts with words on the vertical axis [px]
+LABEL_WIDTH = 370
 
 
 @alt.theme.register("planner", enable=True)
