@@ -1,4 +1,4 @@
-"""The command line: `planner report`, `plan`, `estimate`, `check`, `audit`, `import-model`."""
+"""The command line: `planner plan`, `report`, `estimate`, `calibrate` and the others."""
 
 from __future__ import annotations
 
@@ -61,6 +61,18 @@ def _parser() -> argparse.ArgumentParser:
     accuracy = commands.add_parser("accuracy", help="predictions against measurements")
     accuracy.set_defaults(run=_accuracy)
 
+    calibrate = commands.add_parser("calibrate", help="fit your own machine to your own runs")
+    calibrate.add_argument("runs", nargs="+", type=Path, metavar="RUNS", help="benchmark results")
+    calibrate.add_argument("--device", default="", metavar="ID", help="what the runs ran on")
+    calibrate.add_argument("--model", default="", metavar="ID")
+    calibrate.add_argument("--weight-format", default="", metavar="ID")
+    calibrate.add_argument("--engine", default="", metavar="ID")
+    calibrate.add_argument("--sockets", type=int, default=0, metavar="N")
+    calibrate.add_argument("--threads", type=int, default=0, metavar="N")
+    calibrate.add_argument("--tp", type=int, default=0, metavar="N", help="devices of one replica")
+    calibrate.add_argument("--out", type=Path, metavar="FILE", help="not data/calibration.csv")
+    calibrate.set_defaults(run=_calibrate)
+
     model = commands.add_parser("import-model", help="read a Hugging Face config.json")
     model.add_argument("config", type=Path, metavar="config.json")
     model.add_argument("--total", type=float, metavar="N", help="stated total of parameters")
@@ -110,9 +122,10 @@ def _estimate(options) -> int:
 
 
 def _check(options) -> int:
-    from planner import catalogue, team
+    from planner import bands, catalogue, team
 
     problems = catalogue.check()
+    bands.read_calibration(catalogue.calibration_path())  # says itself what is wrong
     files = sorted(team.TEAMS.glob("*.toml"))
     if not problems:
         records = catalogue.load()
@@ -145,6 +158,20 @@ def _accuracy(options) -> int:
 
     print(bands.text())
     return 0
+
+
+def _calibrate(options) -> int:
+    from planner import calibrate, runs
+
+    setting = runs.Setting(
+        options.device, options.model, options.weight_format, options.engine, options.sockets,
+        options.threads, options.tp,
+    )  # fmt: skip
+    found = calibrate.calibrate(runs.read(options.runs, setting))
+    for each in found:
+        print(calibrate.text(each))
+    print(f"stored in {calibrate.write(found, options.out)}")
+    return 1 if any(each.refused for each in found) else 0
 
 
 def _import_model(options) -> int:

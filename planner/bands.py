@@ -1,9 +1,11 @@
-"""How far a prediction may be off, as measured on rows kept out of the fit."""
+"""How far a prediction may be off: on rows kept out of the fit, or on the team's own runs."""
 
 from functools import lru_cache
 from pathlib import Path
 
 import pandas as pd
+
+from planner import catalogue
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 FAMILIES = {
@@ -17,6 +19,121 @@ NAMES = {
     "prefill": "Prefill", "throughput": "Throughput", "tpot": "TPOT", "ttft": "TTFT",
 }  # fmt: skip
 HELD_BACK = ("configuration", "device", "model")
+BAND = "band:"  # what the names of bands begin with in a file of calibrations
+COLUMNS = (
+    "name", "scope", "value", "unit", "prior", "prior_sd", "low", "high", "rows", "remark",
+)  # fmt: skip
+
+
+def read_calibration(path):
+    """
+    A file of calibrations; an absent one has no rows.
+
+    Parameters
+    ----------
+    path : path
+        As ``calibrate.write`` leaves it.
+
+    Returns
+    -------
+    table : DataFrame
+        Columns of ``data/constants/speed.csv``: factors, and bands (names from ``band:``).
+    """
+    if not Path(path).is_file():
+        return pd.DataFrame(columns=list(COLUMNS))
+    table = pd.read_csv(
+        path, keep_default_na=False, na_values={"low": "", "high": ""}, dtype={"unit": str}
+    )
+    remedy = "remove the file or run `planner calibrate` again"
+    if tuple(table.columns) != COLUMNS:
+        raise ValueError(f"{path}: columns are {list(table)}, expected {list(COLUMNS)}; {remedy}")
+    numbers = table[["value", "prior", "prior_sd", "low", "high"]].apply(
+        pd.to_numeric, errors="coerce"
+    )
+    if not (numbers > 0).all(axis=None):
+        raise ValueError(f"{path}: a number is missing or not above zero; {remedy}")
+    if not table["scope"].str.fullmatch("device:[^/]+/[^/]+").all():
+        raise ValueError(f"{path}: a scope is not device:ID/ENGINE; {remedy}")
+    return table
+
+
+@lru_cache(maxsize=1)
+def _calibration():
+    return read_calibration(catalogue.calibration_path())
+
+
+@lru_cache(maxsize=1)
+def _own_bands():
+    table = _calibration()
+    chosen = table[table["name"].str.startswith(BAND)]
+    names, scopes = chosen["name"].str.removeprefix(BAND), chosen["scope"]
+    return dict(zip(zip(names, scopes, strict=True),
+                    zip(chosen["low"], chosen["high"], strict=True), strict=True))  # fmt: skip
+
+
+def own_runs(device, engine):
+    """
+    Runs of the team that calibrated a device and engine.
+
+    Parameters
+    ----------
+    device, engine : str
+        Identifiers.
+
+    Returns
+    -------
+    runs : int
+        0 where nothing was calibrated. [1]
+    """
+    table = _calibration()
+    own = table.loc[table["scope"] == f"device:{device}/{engine}", "rows"]
+    return int(own.to_numpy().max(initial=0))
+
+
+def own():
+    """
+    Bands of calibrated machines beside those of the catalogue.
+
+    Returns
+    -------
+    bands : DataFrame
+        device, engine, metric, runs, and high over low before and after. [1]
+    """
+    rows = []
+    for (metric, scope), (low, high) in _own_bands().items():
+        device, engine = scope.removeprefix("device:").split("/")
+        kind = catalogue.load().devices[device].kind
+        catalogued = band(metric, kind, engine, device in measured_devices())
+        before, after = catalogued[1] / catalogued[0], high / low
+        rows.append((device, engine, NAMES.get(metric, metric), own_runs(device, engine), before,
+                     after))  # fmt: skip
+    columns = ["device", "engine", "metric", "runs", "before", "after"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def with_calibration(table):
+    """
+    Constants of the catalogue and the team's own factors behind them.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Rows of ``data/constants/speed.csv``.
+
+    Returns
+    -------
+    table : DataFrame
+        The same object where nothing was calibrated.
+    """
+    own = _calibration()
+    own = own[~own["name"].str.startswith(BAND)]
+    return pd.concat([table, own], ignore_index=True) if len(own) else table
+
+
+def forget():
+    """Read the calibration again at the next question."""
+    for cached in (_calibration, _own_bands, band):
+        cached.cache_clear()
 
 
 @lru_cache(maxsize=1)
@@ -53,7 +170,8 @@ def band(metric, kind, engine, known_device):
     engine : str
         Identifier of an engine; one that was not measured takes the band of its kind.
     known_device : bool or str
-        Whether the device took part in the fit, or its identifier.
+        Whether the device took part in the fit, or its identifier; with its identifier, a band
+        from the team's own runs comes first.
 
     Returns
     -------
@@ -66,9 +184,12 @@ def band(metric, kind, engine, known_device):
     >>> 0.4 < low < 1 < high < 2.5
     True
     """
-    if isinstance(known_device, str):
-        known_device = known_device in measured_devices()
     name = FAMILIES.get(metric, metric)
+    if isinstance(known_device, str):
+        own = _own_bands().get((name, f"device:{known_device}/{engine}"))
+        if own:
+            return own
+        known_device = known_device in measured_devices()
     known = "yes" if known_device else "no"
     for key in ((name, kind, engine, known), (name, kind, "", known), (name, "", "", known)):
         if key in _bands():

@@ -7,6 +7,7 @@ The records themselves are in ``planner.records``, the reading of a file in ``pl
 """
 
 import hashlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -176,9 +177,28 @@ def _close(first: float | None, second: float | None) -> bool:
     return first == second or (None not in (first, second) and abs(first - second) < 5e-3 * first)
 
 
+def calibration_path(directory: Path = DATA) -> Path:
+    """
+    Where the team's own calibration lies; it need not exist.
+
+    Parameters
+    ----------
+    directory : path
+        Directory with the data files. [1]
+
+    Returns
+    -------
+    path : path
+        ``calibration.csv`` there, or the file that PLANNER_CALIBRATION names; a name that does
+        not exist, such as ``none``, turns calibration off. [1]
+    """
+    return directory / os.environ.get("PLANNER_CALIBRATION", "calibration.csv")
+
+
 def _digest(directory: Path) -> str:
     """Digest of every file that can change a result."""
     names = [table.file for table in TABLES] + ["bands.csv", "constants"]
+    names.append(calibration_path(directory))
     digest = hashlib.sha256()
     for name in names:
         path = directory / name

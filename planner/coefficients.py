@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from planner import bands
+
 PATH = Path(__file__).resolve().parent.parent / "data" / "constants" / "speed.csv"
 COLUMNS = (
     "name", "scope", "value", "unit", "prior", "prior_sd", "low", "high", "rows", "remark",
@@ -113,26 +115,27 @@ class Constants:
 
 
 @lru_cache(maxsize=4)
-def load(path=PATH):
+def load(path=None):
     """
     Read the constants.
 
     Parameters
     ----------
-    path : path
-        A file with the columns of ``data/constants/speed.csv``.
+    path : path, optional
+        A file with the columns of ``data/constants/speed.csv``, read alone; by default that file
+        and the team's own calibration behind it.
 
     Returns
     -------
     constants : Constants
         The table.
     """
-    table = pd.read_csv(path, keep_default_na=False, na_values={"low": "", "high": ""})
+    table = pd.read_csv(path or PATH, keep_default_na=False, na_values={"low": "", "high": ""})
     if tuple(table.columns) != COLUMNS:
         raise ValueError(f"{path}: columns are {list(table)}, expected {list(COLUMNS)}")
     if not (table[["value", "prior", "prior_sd"]] > 0).all(axis=None):
         raise ValueError(f"{path}: value, prior and prior_sd must be above zero; correct the row")
-    return Constants(table)
+    return Constants(table if path else bands.with_calibration(table))
 
 
 def number_format(weight_format):

@@ -162,7 +162,7 @@ def _describe(model_id, device_id, engine, weight_format, kv_format, tensor, dev
         ceiling = max([*device.peak.values(), peak])
     link = "nvlink" if device.link == "nvlink" or (device.link_bandwidth or 0) > 3e11 else "pcie"
     words = frozenset(
-        {kind, number_format(weight_format), link}
+        {kind, number_format(weight_format), link, "device:" + device_id}
         | engine_words(engine, version)
         | ({"gpu"} if kind in ("hbm", "gddr") else set())
         | ({"accelerator"} if kind != "cpu" else set())

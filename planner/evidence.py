@@ -64,7 +64,10 @@ def scores(plan: Plan) -> display.Shown:
     note = "Errors on devices that the fit of the constants had not seen: the case of a purchase."
     if option is not None and option["sourcing"] != "api":
         device = plan.catalogue.devices[option["device_id"]]
-        if device.id in bands.measured_devices():
+        own = bands.own_runs(device.id, option["engine"])
+        if own:
+            note += f" {device.name} was calibrated from {own} own runs: its band is theirs."
+        elif device.id in bands.measured_devices():
             note += f" {device.name} is among the measured devices, which narrows its band."
         else:
             note += f" {device.name} was not measured, so its band is that of unseen devices."

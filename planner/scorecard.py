@@ -188,6 +188,26 @@ def excluded() -> display.Shown:
     return display.table(frame, columns, "Measurements that contradict their siblings")
 
 
+def own_machines() -> display.Shown:
+    """What a team's own runs did to the bands of its machines; how to add runs, where none are."""
+    frame = bands.own()
+    if frame.empty:
+        return display.text(
+            "No machine is calibrated yet. `planner calibrate RUNS.json --device ID` reads the "
+            "output of llama-bench, vllm bench serve, GuideLLM or a table of measurements; this "
+            "table then shows how far it narrowed the bands of that machine."
+        )
+    columns = {
+        "device": Column("Device"),
+        "engine": Column("Engine"),
+        "metric": Column("Prediction"),
+        "runs": Column("Own runs", "", ".0f"),
+        "before": Column("High / low before", "", ".2f"),
+        "after": Column("High / low now", "", ".2f"),
+    }
+    return display.table(frame, columns, "Bands of machines with runs of their own")
+
+
 def answer() -> display.Shown:
     """The notebook's answer, in words made from the numbers."""
     shown = bands.published("device").set_index("prediction")

@@ -1,11 +1,13 @@
 """What several test files share."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from planner import catalogue, plan, team
 
+os.environ["PLANNER_CALIBRATION"] = "none"  # a calibration of this machine is not the tests' affair
 ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -20,9 +20,10 @@ LAYERS = [
     {
         "tensors", "model_types", "architecture", "gguf", "quantisation", "formats", "profile",
         "records", "tables", "catalogue", "import_model", "team", "terms",
+        "run_formats", "runs",
     },
-    {"coefficients", "bands", "estimate", "budget", "memory_cases", "cases"},
-    {"accuracy", "claims", "options", "judge", "money", "plan"},
+    {"coefficients", "bands", "scatter", "estimate", "budget", "memory_cases", "cases"},
+    {"accuracy", "calibrate", "claims", "options", "judge", "money", "plan"},
     {
         "theme", "charts", "comparisons", "display", "markup", "document", "phrases", "words",
         "sections", "business", "evidence", "scorecard", "report", "__init__", "__main__",
