@@ -1,10 +1,11 @@
 """Predictions against measurements: fits the constants, measures errors, derives bands.
 
-Only this module reads ``data/measurements``; predictions never do. The constants are fitted to
+This module alone reads ``data/measurements``; predictions never do. The constants are fitted to
 the logarithm of the error, drawn to priors from theory, so that few rows move a constant little.
 Errors are quoted on rows kept out of the fit: of other configurations, other devices or models.
 """
 
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -14,15 +15,15 @@ from scipy.optimize import least_squares
 
 from planner import bands as stored_bands
 from planner import cases as questions
+from planner import intervals
 from planner.coefficients import PATH, load
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 NOISE = 0.15  # log error beyond which a row pulls linearly
-SMALLEST_GROUP = 60  # rows that a band of one engine needs; half for one kind of device
 FOLDS = 5
-QUANTILES = (0.02, 0.98)
-FEW = 1.25  # wider where a group is small: its rows come from one or two machines
-GROUPS = {"configuration": "config_id", "device": "device_id", "model": "model_id"}
+STEP = 1e-4  # of a prior deviation, for derivatives
+GROUPS = {"configuration": "config_id", "device": "device_id", "model": "model_id",
+          "source": "origin"}  # fmt: skip
 
 
 @lru_cache(maxsize=2)
@@ -40,12 +41,14 @@ def measurements(kind="speed", directory=DATA / "measurements"):
     Returns
     -------
     rows : DataFrame
-        Columns of the file as text, ``value`` as number, without those of ``exclusions.csv``.
+        Columns of the file as text, ``value`` as number, without those of ``exclusions.csv``;
+        ``origin`` is the publication, the source up to its first ``@`` or space.
     """
     rows = pd.read_csv(Path(directory) / f"{kind}.csv", dtype=str, keep_default_na=False)
     excluded = pd.read_csv(Path(directory) / "exclusions.csv", dtype=str, keep_default_na=False)
     rows = rows[~rows["id"].isin(excluded["id"])].reset_index(drop=True)
-    return rows.assign(value=pd.to_numeric(rows["value"]))
+    origin = rows["source"].str.split("[@ ]", regex=True).str[0]
+    return rows.assign(value=pd.to_numeric(rows["value"]), origin=origin)
 
 
 def predict(parts, size):
@@ -68,6 +71,31 @@ def predict(parts, size):
     for part in parts:
         predicted[part.rows] = questions.predict_part(part)
     return predicted
+
+
+def _repeat(part, times):
+    """The questions of a part several times over, one after the other."""
+    rows = np.tile(np.arange(len(part.rows)), times)
+    return replace(part, group=part.group.take(rows), work=part.work.iloc[rows])
+
+
+def _predict_many(parts, values, size):
+    """Predictions under one vector of constants, or under a matrix of them at once."""
+    shape = (*np.shape(values)[:-1], size)
+    rows, neutral = np.atleast_2d(values), np.array([1.0, 0.0, np.inf])
+    padded = np.hstack([rows, np.tile(neutral, (len(rows), 1))])
+    predicted = np.full((len(rows), size), np.nan)
+    for part in parts:
+        count = len(part.rows)
+        coefficient = {
+            name: padded[:, index[:count]].prod(axis=-1).ravel()
+            for name, index in part.group.index.items()
+        }
+        answers = questions.predict_part(
+            replace(part, group=replace(part.group, coefficient=coefficient))
+        )
+        predicted[:, part.rows] = answers.reshape(len(rows), count)
+    return predicted.reshape(shape)
 
 
 def _residuals(log_error, weight):
@@ -98,22 +126,27 @@ def fit(rows=None, constants=None, steps=40):
         each constant enters.
     """
     rows = measurements() if rows is None else rows.reset_index(drop=True)
-    constants = load() if constants is None else constants
+    constants = load(PATH) if constants is None else constants
     parts, _ = questions.speed_parts(rows, constants)
     measured = np.log(rows["value"].to_numpy(dtype=float))
     weight = 1.0 / np.sqrt(rows.groupby("source")["source"].transform("size").to_numpy())
     table = constants.table
     prior, spread = np.log(table["prior"].to_numpy()), table["prior_sd"].to_numpy()
 
-    def residuals(moves):
-        trial = constants.with_values(np.exp(prior + spread * moves))
-        predicted = predict(questions.rebind(parts, trial), len(rows))
+    def residuals(moves, parts=parts):
+        predicted = _predict_many(parts, np.exp(prior + spread * moves), len(rows))
         known = np.isfinite(predicted)
         error = np.where(known, np.log(np.where(known, predicted, 1.0)) - measured, 0.0)
-        return np.concatenate([_residuals(error, weight * known), moves])
+        return np.concatenate([_residuals(error, weight * known), moves], axis=-1)
+
+    copies = [_repeat(part, len(table)) for part in parts]
+
+    def slopes(moves):
+        moved = moves + STEP * np.eye(len(moves))
+        return ((residuals(moved, copies) - residuals(moves)) / STEP).T
 
     start = (np.log(constants.values) - prior) / spread
-    found = least_squares(residuals, start, diff_step=1e-4, max_nfev=steps, xtol=1e-5, ftol=1e-6)
+    found = least_squares(residuals, start, slopes, max_nfev=steps, xtol=1e-5, ftol=1e-6)
     values = np.exp(prior + spread * found.x)
     error = spread * np.sqrt(np.diag(np.linalg.inv(found.jac.T @ found.jac)))
     entered = (np.abs(found.jac[: len(rows)]) > 1e-6).sum(axis=0)
@@ -153,7 +186,7 @@ def folds(rows, held_back):
     rows : DataFrame
         Measurements.
     held_back : str
-        ``configuration``, ``device`` or ``model``.
+        ``configuration``, ``device``, ``model`` or ``source``.
 
     Returns
     -------
@@ -177,7 +210,8 @@ def errors(held_back=None, rows=None, constants=None, steps=12):
     Parameters
     ----------
     held_back : str, optional
-        ``configuration``, ``device`` or ``model``; None predicts with ``constants`` as they are.
+        ``configuration``, ``device``, ``model`` or ``source``; None predicts with ``constants``
+        as they are.
     rows : DataFrame, optional
         Measurements.
     constants : Constants, optional
@@ -189,10 +223,10 @@ def errors(held_back=None, rows=None, constants=None, steps=12):
     -------
     result : DataFrame
         ``id, metric, kind, device_class, engine, device_id, model_id, value, predicted, ratio``
-        (measured over predicted), ``error`` (absolute, relative to the measured value).
+        (measured over predicted), ``fold``, ``error`` (absolute, relative to the measured value).
     """
     rows = measurements() if rows is None else rows.reset_index(drop=True)
-    constants = load() if constants is None else constants
+    constants = load(PATH) if constants is None else constants
     predicted = np.full(len(rows), np.nan)
     fold = np.zeros(len(rows), dtype=int) if held_back is None else folds(rows, held_back)
     for number in np.unique(fold):
@@ -210,6 +244,7 @@ def errors(held_back=None, rows=None, constants=None, steps=12):
     result["kind"] = pd.Series(kind).replace({"hbm": "gpu", "gddr": "gpu"})
     result["device_class"], result["predicted"] = kind, predicted
     result["ratio"] = result["value"] / predicted
+    result["fold"] = fold
     result["error"] = (predicted / result["value"] - 1.0).abs()
     return result
 
@@ -255,80 +290,19 @@ def table(result, by=("metric",)):
     Returns
     -------
     summary : DataFrame
-        ``rows, median, p90`` [%] and ``within_25`` (share of rows within 25 %) [%].
+        ``rows, median, p90`` [%], ``within_25`` (share of rows within 25 %) [%] and, where the
+        errors carry ``inside``, ``covered`` (share of rows inside the band) [%].
     """
-    grouped = result.dropna(subset=["error"]).groupby(list(by))["error"]
+    groups = result.dropna(subset=["error"]).groupby(list(by))
+    grouped = groups["error"]
+    covered = {"covered": 100 * groups["inside"].mean()} if "inside" in result else {}
     return pd.DataFrame({
         "rows": grouped.size(),
         "median": 100 * grouped.median(),
         "p90": 100 * grouped.quantile(0.9),
         "within_25": 100 * grouped.apply(lambda e: (e <= 0.25).mean()),
+        **covered,
     }).round(1).reset_index()  # fmt: skip
-
-
-def bands(known, unknown):
-    """
-    Factors between prediction and measurement that hold for 90 % of rows, by group.
-
-    Parameters
-    ----------
-    known : DataFrame
-        Held-back errors of other configurations and models, from ``errors``.
-    unknown : DataFrame
-        Held-back errors of other devices.
-
-    Returns
-    -------
-    table : DataFrame
-        Columns of ``data/bands.csv``. Quantiles lie further out than 5 and 95 %, since rows of a
-        source are alike: made without a fifth of the devices, bands held 90 % of its rows.
-    """
-    lines = []
-    for label, result in (("yes", known), ("no", unknown)):
-        result = pd.concat([result, _borrowed(result)]).dropna(subset=["ratio"])
-        groups = [(m, k, e) for m, k, e in
-                  result.groupby(["metric", "kind", "engine"]).size().index]  # fmt: skip
-        groups += [(m, k, "") for m, k in result.groupby(["metric", "kind"]).size().index]
-        groups += [(m, "", "") for m in result["metric"].unique()]
-        for metric, kind, engine in groups:
-            chosen = result[result["metric"] == metric]
-            chosen = chosen[chosen["kind"] == kind] if kind else chosen
-            chosen = chosen[chosen["engine"] == engine] if engine else chosen
-            rows = chosen["id"].nunique()
-            if rows < (SMALLEST_GROUP if engine else SMALLEST_GROUP // 2 if kind else 1):
-                continue
-            few = FEW if rows < SMALLEST_GROUP else 1.0
-            low, high = np.quantile(chosen["ratio"], QUANTILES) * (1 / few, few)
-            how = f"held back by {'configuration and model' if label == 'yes' else 'device'}"
-            if (chosen["borrowed"] == "yes").all():
-                how += "; from static batches, no server measured"
-            lines.append((metric, kind, engine, label, min(low, 0.95), max(high, 1.05),
-                          rows, how))  # fmt: skip
-    columns = ["metric", "kind", "engine", "known_device", "low", "high", "rows", "how"]
-    table = pd.DataFrame(lines, columns=columns).round({"low": 3, "high": 3})
-    keys = ["metric", "kind", "engine"]
-    # A device that was not measured is never surer than one that was.
-    sure = table[table["known_device"] == "yes"].set_index(keys)
-    for row in table.index[table["known_device"] == "no"]:
-        key = tuple(table.loc[row, keys])
-        if key in sure.index:
-            table.loc[row, "low"] = min(table.loc[row, "low"], sure.loc[key, "low"])
-            table.loc[row, "high"] = max(table.loc[row, "high"], sure.loc[key, "high"])
-    return table.sort_values([*keys, "known_device"]).reset_index(drop=True)
-
-
-def _borrowed(result):
-    """Served latencies of kinds without a measured server, from their static batches."""
-    result["borrowed"] = "no"
-    local = result[result["kind"].isin(["cpu", "apu"])]
-    lines = []
-    for target, sources, inverse in (
-        ("tpot", ("decode", "decode_batch"), True), ("ttft", ("prefill",), True),
-        ("throughput", ("decode", "decode_batch"), False),
-    ):  # fmt: skip
-        rows = local[local["metric"].isin(sources)].assign(metric=target, borrowed="yes")
-        lines.append(rows.assign(ratio=1 / rows["ratio"] if inverse else rows["ratio"]))
-    return pd.concat(lines)
 
 
 def publish(directory=DATA):
@@ -341,18 +315,21 @@ def publish(directory=DATA):
         Data directory.
     """
     directory = Path(directory)
-    constants = fit()
+    start = load(PATH)
+    constants = fit(constants=start.with_values(start.table["prior"]))  # the same at every call
     write(constants, directory / "constants" / "speed.csv")
     held = {name: errors(name, constants=constants) for name in GROUPS}
     known = pd.concat([held["configuration"], held["model"]])
-    bands(known, held["device"]).to_csv(directory / "bands.csv", index=False)
+    intervals.bands(known, held["device"]).to_csv(directory / "bands.csv", index=False)
+    for name, result in held.items():
+        bases = (known, held["device"]) if name == "device" else (known,)
+        held[name] = result.assign(inside=intervals.inside(result, *bases))
     counts = measurements()["device_id"].value_counts().sort_index()
     counts.rename_axis("device_id").rename("rows").to_csv(
         directory / "constants" / "measured_devices.csv"
     )
     by = ["metric", "kind", "engine"]
     lines = [table(r, c).assign(held_back=h) for h, r in held.items() for c in (by, by[:2], by[:1])]
-    pd.concat(lines)[["held_back", *by, "rows", "median", "p90", "within_25"]].fillna("").to_csv(
-        directory / "accuracy.csv", index=False
-    )
+    columns = ["held_back", *by, "rows", "median", "p90", "within_25", "covered"]
+    pd.concat(lines)[columns].fillna("").to_csv(directory / "accuracy.csv", index=False)
     stored_bands._bands.cache_clear()

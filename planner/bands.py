@@ -18,7 +18,7 @@ NAMES = {
     "decode": "Decode of one sequence", "decode_batch": "Decode of a fixed batch",
     "prefill": "Prefill", "throughput": "Throughput", "tpot": "TPOT", "ttft": "TTFT",
 }  # fmt: skip
-HELD_BACK = ("configuration", "device", "model")
+HELD_BACK = ("configuration", "device", "model", "source")
 BAND = "band:"  # what the names of bands begin with in a file of calibrations
 COLUMNS = (
     "name", "scope", "value", "unit", "prior", "prior_sd", "low", "high", "rows", "remark",
@@ -204,17 +204,18 @@ def published(held_back="configuration"):
     Parameters
     ----------
     held_back : str
-        ``configuration``, ``device`` or ``model``: what the fit had not seen.
+        ``configuration``, ``device``, ``model`` or ``source``: what the fit had not seen.
 
     Returns
     -------
     summary : DataFrame
-        ``prediction, rows, median, p90, within_25`` [%].
+        ``prediction, rows, median, p90, within_25, covered`` [%].
     """
     stored = pd.read_csv(DATA / "accuracy.csv", keep_default_na=False)
     chosen = stored["held_back"].eq(held_back) & stored["kind"].eq("") & stored["engine"].eq("")
     frame = stored[chosen].assign(prediction=lambda f: f["metric"].map(NAMES))
-    return frame[["prediction", "rows", "median", "p90", "within_25"]].reset_index(drop=True)
+    columns = ["prediction", "rows", "median", "p90", "within_25", "covered"]
+    return frame[columns].reset_index(drop=True)
 
 
 def text():

@@ -41,17 +41,7 @@ class Part:
 
 def split_metric(metric):
     """
-    Metric without its statistic, and the statistic.
-
-    Parameters
-    ----------
-    metric : str
-        Such as ``ttft_ms_p99``.
-
-    Returns
-    -------
-    metric, statistic : str
-        Statistic ``mean`` where none is given.
+    Metric without its statistic, and the statistic, ``mean`` where none is given.
 
     Examples
     --------
@@ -151,28 +141,19 @@ def speed_parts(cases, constants=None):
     )
     known = metric.isin(TIMES + RATES).to_numpy()
     reasons = np.where(known, group.reason, "no metric of this name: " + metric).astype(object)
-    needs_prompt = np.isin(regime, ["prefill", "closed", "burst", "saturated"])
-    reasons = np.where(
-        (reasons == "") & (users < 1), "concurrency must be 1 or more; correct it", reasons
-    )
-    reasons = np.where(
-        (reasons == "") & needs_prompt & ~(work["prompt"].to_numpy() > 0),
-        "input_tokens is missing; give the prompt length", reasons,
-    )  # fmt: skip
-    reasons = np.where(
-        (reasons == "") & np.isin(regime, ["closed", "burst", "saturated"])
-        & ~(work["output"].to_numpy() > 0),
-        "output_tokens is missing; give the answer length", reasons,
-    )  # fmt: skip
-    reasons = np.where(
-        (reasons == "") & (regime == "saturated") & metric.isin(TIMES),
-        "latency at unlimited load has no value; give concurrency or request_rate", reasons,
-    )  # fmt: skip
-    reasons = np.where(
-        (reasons == "") & (work["limit"].to_numpy() < 1)
-        & np.isin(regime, ["closed", "burst", "saturated"]),
-        "does not fit: not one request's cache beside the weights", reasons,
-    )  # fmt: skip
+    loaded = np.isin(regime, ["closed", "burst", "saturated"])
+    for wrong, text in (
+        (users < 1, "concurrency must be 1 or more; correct it"),
+        ((loaded | (regime == "prefill")) & ~(work["prompt"].to_numpy() > 0),
+         "input_tokens is missing; give the prompt length"),
+        (loaded & ~(work["output"].to_numpy() > 0),
+         "output_tokens is missing; give the answer length"),
+        ((regime == "saturated") & metric.isin(TIMES).to_numpy(),
+         "latency at unlimited load has no value; give concurrency or request_rate"),
+        (loaded & (work["limit"].to_numpy() < 1),
+         "does not fit: not one request's cache beside the weights"),
+    ):  # fmt: skip
+        reasons = np.where((reasons == "") & wrong, text, reasons)
     parts = []
     for name in np.unique(regime):
         rows = np.flatnonzero((regime == name) & (reasons == ""))
@@ -188,9 +169,11 @@ def _sequences_limit(group, work, cases):
     full = np.where(group.labels["engine"] == "tensorrt-llm", 1.0, 0.5)
     context = work["prompt"].to_numpy() + full * work["output"].to_numpy()
     each = context * model.kv_bytes + np.minimum(context, model.window) * model.sliding_bytes
-    # The budget needs engine settings that speed questions seldom give; this is its usual size.
-    stages = part["stages"]
-    pool = 0.92 * part["usable_memory"] - model.weight_bytes_rank / stages - 2 * 2**30
+    # The budget needs engine settings that speed questions seldom give; this is its usual size:
+    # TensorRT-LLM takes a share of what the weights leave, the others a share of the device.
+    stages, usable = part["stages"], part["usable_memory"]
+    held = model.weight_bytes_rank / stages + 2 * 2**30
+    pool = np.where(full == 1.0, 0.92 * (usable - held), 0.92 * usable - held)
     limit = pool * stages / np.maximum(each + model.state_bytes, 1.0)
     return np.where(np.isnan(limit), np.inf, limit)
 
@@ -256,7 +239,8 @@ def loop(group, work, burst=False):
     if burst:
         step = estimate.decode_step_time(group, result["running"], context)
         result["tpot"] = step
-        result["cycle"] = prefill * sharing * result["running"] + launch + output * step
+        longest = output * c["length_margin"]
+        result["cycle"] = prefill * sharing * result["running"] + launch + longest * step
         result["output_rate"] = result["running"] * output / result["cycle"]
         result["request_rate"] = result["running"] / result["cycle"]
     return result
@@ -306,15 +290,17 @@ def predict_part(part):
 
 def _saturated(group, work, prompt, output):
     c, stages = group.coefficient, group.hardware["stages"]
+    # TensorRT-LLM's recipes for full load run attention data-parallel beside routed experts.
+    apart = (group.labels["engine"] == "tensorrt-llm") & (group.profile.moe_layers > 0)
+    reduces = np.where(apart, 1.0, group.hardware["all_reduces"])
+    group = replace(group, hardware={**group.hardware, "all_reduces": reduces})
     batch = np.clip(work["limit"].to_numpy() * c["capacity_margin"], 1.0, MOST_SEQUENCES)
     per_stage = np.maximum(batch / stages, 1.0)
     step = estimate.decode_step_time(group, per_stage, prompt + 0.5 * output)
     single = replace(group, hardware={**group.hardware, "stages": np.ones(len(group))})
     prefill, launch = estimate.prefill_parts(single, prompt)
     prefill = prefill / stages  # other prompts fill the pipeline
-    return throughput.saturated_rate(
-        batch, output, step, prefill, launch / stages, prefill_sharing=c["prefill_sharing"]
-    )
+    return throughput.saturated_rate(batch, output, step, prefill, launch / stages)
 
 
 def read(path):
@@ -331,7 +317,17 @@ def read(path):
     cases : DataFrame
         Everything as text, blanks empty.
     """
-    return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    try:
+        cases = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (UnicodeDecodeError, pd.errors.EmptyDataError, pd.errors.ParserError) as error:
+        raise ValueError(f"{path} is not a CSV file in UTF-8 ({error}); save it as one") from None
+    absent = [name for name in ("model_id", "metric") if name not in cases]
+    if absent:
+        raise ValueError(
+            f"{path}, header: the column {absent[0]} is missing; name the columns as in "
+            "data/measurements/speed.csv"
+        )
+    return cases
 
 
 def answer(cases):

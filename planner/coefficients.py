@@ -21,6 +21,7 @@ PATH = Path(__file__).resolve().parent.parent / "data" / "constants" / "speed.cs
 COLUMNS = (
     "name", "scope", "value", "unit", "prior", "prior_sd", "low", "high", "rows", "remark",
 )  # fmt: skip
+ABSENT = {"s": 1, "1/thread": 1, "B/s": 2}  # places of 0 and infinity past the table
 HBM = ("a100", "a30", "h100", "h200", "h20", "h800", "b200", "b300", "gb", "gh", "v100", "mi",
        "gaudi", "ascend")  # fmt: skip
 INT4 = ("awq-int4", "gptq-int4", "other:int4-native", "other:q4f16_1")
@@ -68,11 +69,11 @@ class Constants:
         codes = np.array([kinds[have] for have in words], dtype=int)
         scopes = [frozenset(s.split("/")) - {""} for s in self.table["scope"]]
         units = self.table["unit"].to_numpy()
-        one, zero, unlimited = len(scopes), len(scopes) + 1, len(scopes) + 2
+        one = len(scopes)
         result = {}
         for name, positions in self.table.groupby("name", sort=False).indices.items():
             based = [p for p in positions if units[p] != "1"]
-            absent = [{"s": zero, "B/s": unlimited}[units[based[0]]]] if based else []
+            absent = [ABSENT[units[based[0]]] + len(scopes)] if based else []
             applying = [[p for p in positions if scopes[p] <= have] for have in kinds]
             applying = [a if set(a) & set(based) else a + absent for a in applying]
             width = max((len(a) for a in applying), default=0) or 1
@@ -187,37 +188,71 @@ def engine_words(engine, version):
     Returns
     -------
     words : set of str
-        ``vllm-v0`` beside ``vllm`` for versions before 0.8, whose scheduler ran between steps.
+        ``vllm-v0`` beside ``vllm`` for versions before 0.8, whose scheduler ran between steps,
+        and ``vllm-eager`` before 0.3, without CUDA graphs; ``transformers-v4.47`` up to that
+        version, with attention in wrappers; ``tensorrt-llm-v1.2`` from there on.
 
     Examples
     --------
     >>> sorted(engine_words("vllm", "0.6.3")), sorted(engine_words("vllm", ""))
     (['vllm', 'vllm-v0'], ['vllm'])
     """
-    old = re.match(r"0\.[0-7](\.|$)", version) or re.search(r"202[34]", version)
-    return {engine, "vllm-v0"} if engine == "vllm" and old else {engine}
+    words = {engine}
+    if engine == "vllm" and re.search(r"^0\.[0-7](\.|$)|202[34]", version):
+        words.add("vllm-v0")
+    if engine == "vllm" and re.search(r"^0\.[0-2](\.|$)|2023", version):
+        words.add("vllm-eager")
+    if engine == "transformers" and re.search(r"^4\.([0-3]|4[0-7])|202[34]", version):
+        words.add("transformers-v4.47")
+    if engine == "tensorrt-llm" and re.search(r"^1\.[2-9]", version):
+        words.add("tensorrt-llm-v1.2")
+    return words
 
 
-def is_low_bit(weight_format):
+def replica_words(device, kind, engine, version, weight_format, routed):
     """
-    Whether a GGUF format stores most weights in three bits or fewer, costly to unpack.
+    Everything a replica is, in the words of the scopes.
 
     Parameters
     ----------
+    device : catalogue.Device
+        Accelerator or server.
+    kind : str
+        From ``device_class``.
+    engine, version : str
+        Engine and its version as its maker prints it.
     weight_format : str
         Identifier of a format.
+    routed : bool
+        Whether the model has routed experts.
 
     Returns
     -------
-    low : bool
-        True for two- and three-bit K and IQ formats.
-
-    Examples
-    --------
-    >>> is_low_bit("other:ud-q2_k_xl"), is_low_bit("iq4_xs")
-    (True, False)
+    words : frozenset of str
+        Device, its class, link, instruction sets, engine, number format and what follows:
+        ``early`` GPUs (before 2022, slower clocks), ``scalar`` accelerators (no matrix units),
+        ``narrow`` ones (few cores for their bandwidth), cores with ``integer_dot`` products,
+        ``integer`` formats of 4 and 8 bits, experts in products one after the other
+        (``unfused``).
     """
-    return bool(re.search(r"q[123]_", weight_format))
+    family, fp32 = number_format(weight_format), device.peak.get("fp32") or np.nan
+    wide = device.peak.get("bf16") or device.peak.get("fp16") or fp32
+    link = "nvlink" if device.link == "nvlink" or (device.link_bandwidth or 0) > 3e11 else "pcie"
+    words = {kind, family, link, "device:" + device.id} | set(device.isa.lower().split())
+    words |= engine_words(engine, version)
+    words |= {"gpu"} if kind in ("hbm", "gddr") else set()
+    if kind != "cpu":
+        words |= {"accelerator"}
+        words |= {"scalar"} if wide <= 1.1 * fp32 else set()
+        words |= {"early"} if (device.year or 2022) < 2022 else set()
+        words |= {"narrow"} if kind == "hbm" and wide < 60 * device.bandwidth else set()
+    words |= {"integer"} if family in ("int4", "int8") else set()
+    words |= {"integer_dot"} if words & {"vnni", "neon"} else set()
+    looped = ("gptq" in weight_format and engine == "sglang") or (
+        family == "wide" and engine == "llama.cpp"
+    )
+    words |= {"unfused"} if routed and looped else set()
+    return frozenset(words)
 
 
 def device_class(device_id, kind):

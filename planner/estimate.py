@@ -16,11 +16,9 @@ from planner import catalogue, throughput
 from planner.bands import band
 from planner.coefficients import (
     device_class,
-    engine_words,
-    is_low_bit,
     load,
-    number_format,
     peak_precision,
+    replica_words,
 )
 from planner.formats import for_engine
 from planner.profile import Profile, profile
@@ -31,9 +29,11 @@ __all__ = [
     "replicas",
 ]  # fmt: skip
 HOST_LINK = 64e9  # PCIe 4 x16, both directions, where the catalogue names no link [B/s]
+USABLE = 0.98  # of the label, where no start-up log was read [1]
 STAGED = ("llama.cpp", "ik_llama.cpp", "transformers", "autoawq")  # layer split, not tensor split
 PARTS = ("bandwidth", "peak", "ceiling_peak", "attention_peak", "link_bandwidth", "usable_memory",
-         "cores", "sockets", "threads", "prefill_attention")  # fmt: skip
+         "cores", "sockets", "threads", "prefill_attention", "cache_copies",
+         "microbatch", "all_reduces")  # fmt: skip
 
 
 class Unanswerable(ValueError):
@@ -52,7 +52,8 @@ class Replicas:
     hardware : dict of str to ndarray
         ``bandwidth`` [B/s], ``peak``, ``ceiling_peak``, ``attention_peak`` [FLOP/s],
         ``link_bandwidth`` [B/s], ``usable_memory`` [B], ``cores``, ``sockets``, ``threads``,
-        ``tensor_parallel``, ``stages`` [1].
+        ``tensor_parallel``, ``stages``, ``cache_copies``, ``all_reduces`` [1], ``microbatch``
+        [token].
     coefficient : dict of str to ndarray
         Measured constants, resolved. [unit of each]
     labels : DataFrame
@@ -160,20 +161,15 @@ def _describe(model_id, device_id, engine, weight_format, kv_format, tensor, dev
         if engine == "llama.cpp" and kind == "gddr" and device.vendor.lower() == "nvidia":
             peak = max(wide, 4 * fp32)  # FP16 accumulation runs at twice the listed FP32 one
         ceiling = max([*device.peak.values(), peak])
-    link = "nvlink" if device.link == "nvlink" or (device.link_bandwidth or 0) > 3e11 else "pcie"
-    words = frozenset(
-        {kind, number_format(weight_format), link, "device:" + device_id}
-        | engine_words(engine, version)
-        | ({"gpu"} if kind in ("hbm", "gddr") else set())
-        | ({"accelerator"} if kind != "cpu" else set())
-        | ({"scalar"} if attention <= 1.1 * fp32 else set())
-        | ({"low_bit"} if is_low_bit(weight_format) else set())
-        | set(device.isa.lower().split())
-    )
+    # transformers on cores copies grouped keys and values out to every query head
+    expanded = engine == "autoawq" and kind == "cpu" and model.kv_bytes > 0
+    copies = max(model.attention_flops / model.kv_bytes, 1.0) if expanded else 1.0
+    words = replica_words(device, kind, engine, version, weight_format, model.moe_layers > 0)
     hardware = (
         device.bandwidth, peak, ceiling, attention, device.link_bandwidth or HOST_LINK,
-        device.usable_memory or np.nan, cores, sockets, threads,
-        _unabsorbed_share(records.models[model_id]), tensor, stages,
+        device.usable_memory or USABLE * (device.memory or np.nan), cores, sockets, threads,
+        _unabsorbed_share(records.models[model_id]), copies,
+        512.0 if engine in STAGED else 8192.0, 2.0, tensor, stages,
     )  # fmt: skip
     return model, hardware, words, (device.kind, kind)
 
@@ -214,7 +210,7 @@ def replicas(table, constants=None):
     keys["sockets"] = keys["sockets"].clip(1)
     codes = keys.groupby(list(columns), sort=False, dropna=False).ngroup().to_numpy()
     distinct = keys.drop_duplicates()
-    blank = Profile(*[np.nan] * len(Profile._fields)), (np.nan,) * 12, frozenset(), ("", "")
+    blank = Profile(*[np.nan] * len(Profile._fields)), (np.nan,) * 15, frozenset(), ("", "")
     described, reasons = [], []
     for row in distinct.itertuples(index=False, name=None):
         try:
@@ -230,7 +226,7 @@ def replicas(table, constants=None):
     labels[["kind", "device_class"]] = pd.DataFrame(list(kinds), columns=["a", "b"])
     result = Replicas(
         profile=Profile(*np.array(profiles, dtype=float).reshape(-1, len(Profile._fields)).T),
-        hardware=dict(zip(names, np.array(hardware, dtype=float).reshape(-1, 12).T, strict=True)),
+        hardware=dict(zip(names, np.array(hardware, dtype=float).reshape(-1, 15).T, strict=True)),
         coefficient=constants.resolve(index),
         labels=labels,
         reason=np.array(reasons, dtype=object),
@@ -275,6 +271,7 @@ def _shared(group, up):
     """Arguments that decode and prefill have in common."""
     model, part, c = group.profile, group.hardware, group.coefficient
     crossing = np.where(part["sockets"] > 1, np.minimum(c["numa_efficiency"], 1.0), 1.0)
+    crossing = crossing / (1.0 + c["thread_loss"] * part["threads"])
     peak = np.minimum(c["compute_efficiency"] * part["peak"] * crossing, part["ceiling_peak"])
     attention = np.minimum(c["attention_efficiency"] * part["attention_peak"], part["ceiling_peak"])
     names = ["expert_bytes", "expert_parameters", "experts", "experts_per_token", "window"]
@@ -296,7 +293,7 @@ def _communication(group, tokens, up):
     return all_reduce_time(
         tokens, up(model.hidden_size), up(model.layers), up(part["tensor_parallel"]),
         up(part["link_bandwidth"]), latency=up(c["all_reduce_time"]),
-        efficiency=up(np.minimum(c["link_efficiency"], 1.0)),
+        efficiency=up(np.minimum(c["link_efficiency"], 1.0)), per_layer=up(part["all_reduces"]),
     )  # fmt: skip
 
 
@@ -330,12 +327,12 @@ def decode_step_time(group, batch, context):
     overhead = c["step_time"] + model.layers * c["layer_time"]
     overhead = overhead + model.moe_layers * c["expert_layer_time"]
     overhead = overhead + (part["stages"] - 1.0) * c["hop_time"]
-    host = model.layers * c["host_layer_time"] + model.moe_layers * c["host_expert_time"]
+    host = c["host_layer_time"] * (model.layers + model.moe_layers * c["host_expert_layers"])
     shared = _shared(group, up)
     shared["peak_flops"] = shared["peak_flops"] * up(np.minimum(c["decode_efficiency"], 1.0))
     return throughput.decode_step_time(
-        batch, context, kv_bytes=up(model.kv_bytes), sliding_bytes=up(model.sliding_bytes),
-        state_bytes=up(model.state_bytes),
+        batch, context, kv_bytes=up(model.kv_bytes * part["cache_copies"]),
+        sliding_bytes=up(model.sliding_bytes), state_bytes=up(model.state_bytes),
         kv_bandwidth_efficiency=up(np.minimum(c["kv_bandwidth_efficiency"], 1.0)),
         communication_time=_communication(group, batch, up), overhead_time=up(overhead),
         host_time=up(host), **shared,
@@ -392,6 +389,7 @@ def prefill_parts(group, prompt, cached=0):
     shared["active_parameters"] = up(np.maximum(model.dense_parameters - head, 0.0))
     work = throughput.prefill_time(
         prompt, cached, stages=up(group.hardware["stages"]),
+        microbatch=up(group.hardware["microbatch"]),
         communication_time=_communication(group, prompt, up), **shared,
     )  # fmt: skip
     return work, np.broadcast_to(up(launch), work.shape)

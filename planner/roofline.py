@@ -214,10 +214,18 @@ def cache_bytes_read(context, kv_bytes, sliding_bytes=0.0, window=0.0, state_byt
 
 
 def all_reduce_time(
-    tokens, hidden_size, layers, tensor_parallel, link_bandwidth, *, latency=0.0, efficiency=1.0
+    tokens,
+    hidden_size,
+    layers,
+    tensor_parallel,
+    link_bandwidth,
+    *,
+    latency=0.0,
+    efficiency=1.0,
+    per_layer=2.0,
 ):
     r"""
-    Time of the two all-reduces of every layer under tensor parallelism.
+    Time of the all-reduces of every layer under tensor parallelism.
 
     Parameters
     ----------
@@ -235,11 +243,15 @@ def all_reduce_time(
         Start of one all-reduce between two accelerators. [s]
     efficiency : numeric
         Share of the link that a large all-reduce reaches. [1]
+    per_layer : numeric
+        All-reduces of one layer: after attention and after the feed-forward block. [1]
 
     Returns
     -------
     time : numeric
-        :math:`2 L (\lambda \log_2 p + 2 (p-1)/p \cdot 2 n h / (B e / 2))`. [s]
+        The faster of sending every rank everything, per all-reduce
+        :math:`\lambda \log_2 p + (p-1) m`, and of reducing parts and sending those,
+        :math:`2 \lambda \log_2 p + 2 (p-1)/p \cdot m`, with :math:`m = 2 n h / (B e / 2)`. [s]
 
     References
     ----------
@@ -250,11 +262,13 @@ def all_reduce_time(
     Examples
     --------
     >>> all_reduce_time(1, 8192, 80, [1, 8], 900e9, latency=5e-6).round(6)
-    array([0.     , 0.00241])
+    array([0.      , 0.002441])
     """
     tokens, hidden_size, layers, tensor_parallel, link_bandwidth = _floats(
         tokens, hidden_size, layers, tensor_parallel, link_bandwidth
     )
-    per_token = 2.0 * (1.0 - 1.0 / tensor_parallel) * 2.0 * hidden_size
-    per_token = per_token / (0.5 * link_bandwidth * efficiency)
-    return 2.0 * layers * (latency * np.log2(tensor_parallel) + tokens * per_token)
+    start = latency * np.log2(tensor_parallel)
+    message = tokens * 2.0 * hidden_size / (0.5 * link_bandwidth * efficiency)
+    gathered = start + (tensor_parallel - 1.0) * message
+    scattered = 2.0 * start + 2.0 * (1.0 - 1.0 / tensor_parallel) * message
+    return per_layer * layers * np.minimum(gathered, scattered)

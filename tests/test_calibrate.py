@@ -208,7 +208,7 @@ def test_a_slower_machine_is_recovered(slow):
     rows, found = slow
     assert rows["config_id"].nunique() == 6 and not found.refused
     factors = found.factors.set_index("name")["value"]
-    assert factors["bandwidth_efficiency"] == pytest.approx(0.8, abs=0.05)
+    assert factors["bandwidth_efficiency"] == pytest.approx(0.8, abs=0.1)
     assert factors["compute_efficiency"] == pytest.approx(0.8, abs=0.08)
     errors = found.errors[["before", "after", "left_out"]].div(found.errors["value"], axis=0) - 1
     median = errors.abs().median()

@@ -23,7 +23,7 @@ LAYERS = [
         "run_formats", "runs",
     },
     {"coefficients", "bands", "scatter", "estimate", "budget", "memory_cases", "cases"},
-    {"accuracy", "calibrate", "claims", "options", "judge", "money", "plan"},
+    {"accuracy", "calibrate", "claims", "intervals", "options", "judge", "money", "plan"},
     {
         "theme", "charts", "comparisons", "display", "markup", "document", "phrases", "words",
         "sections", "business", "evidence", "scorecard", "report", "__init__", "__main__",

@@ -62,10 +62,12 @@ def test_one_accelerator_does_not_communicate():
 
 
 def test_all_reduce_by_hand():
-    # 2 x 10 layers, 4 ranks: 2 steps of 5 us, and 2 x 3/4 x 2 B x 1000 x 8 over 50 GB/s.
-    expected = 20 * (2 * 5e-6 + 1.5 * 2 * 1000 * 8 / 50e9)
-    time = roofline.all_reduce_time(8, 1000, 10, 4, 100e9, latency=5e-6)
-    assert time == pytest.approx(expected)
+    # 2 x 10 layers, 4 ranks: 2 steps of 5 us, and 3 times 2 B x 1000 x 8 over 50 GB/s.
+    few = roofline.all_reduce_time(8, 1000, 10, 4, 100e9, latency=5e-6)
+    assert few == pytest.approx(20 * (2 * 5e-6 + 3 * 2 * 1000 * 8 / 50e9))
+    # A large message goes in parts: twice the steps, 2 x 3/4 of the bytes.
+    many = roofline.all_reduce_time(8000, 1000, 10, 4, 100e9, latency=5e-6)
+    assert many == pytest.approx(20 * (4 * 5e-6 + 1.5 * 2 * 1000 * 8000 / 50e9))
 
 
 def test_cpu_bandwidth_in_its_limits():
