@@ -49,6 +49,18 @@ def test_estimate_answers_and_explains(tmp_path, capsys):
     assert "nobody/knows" in answers["reason"][1]
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"", "not a CSV file"), (b"\xff\xfe\x00", "UTF-8"), (b"a,b\n1,2\n", "model_id is missing")],
+)
+def test_files_that_hold_no_cases_are_named(tmp_path, capsys, content, words):
+    path = tmp_path / "cases.csv"
+    path.write_bytes(content)
+    assert main(["estimate", str(path)]) == 2
+    told = capsys.readouterr().err
+    assert "cases.csv" in told and words in told
+
+
 def test_a_missing_file_is_one_clear_line(tmp_path, capsys):
     assert main(["estimate", str(tmp_path / "none.csv")]) == 2
     assert "none.csv" in capsys.readouterr().err
