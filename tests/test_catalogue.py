@@ -296,3 +296,12 @@ def test_models_read_their_architecture(records):
     model = records.models["Qwen/Qwen2.5-Coder-32B-Instruct"]
     assert model.architecture is model.architecture
     assert model.architecture.total_parameters == pytest.approx(model.total_parameters, rel=1e-3)
+
+
+@pytest.mark.parametrize("path", sorted(catalogue.DATA.rglob("*.csv")), ids=lambda path: path.stem)
+def test_no_row_of_any_file_lacks_its_source_or_date(path):
+    import pandas as pd
+
+    table = pd.read_csv(path, keep_default_na=False, dtype=str)
+    for column in {"source", "source_date"} & set(table):
+        assert (table[column] != "").all(), f"{path.name}: {column} is blank"
