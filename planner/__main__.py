@@ -158,9 +158,11 @@ def _audit(options) -> int:
 
 
 def _accuracy(options) -> int:
-    from planner import bands
+    from planner import bands, scorecard
 
     print(bands.text())
+    print("\nWith and without the measurements that are left out (%):")
+    print(scorecard.with_and_without().round(1).to_string(index=False))
     return 0
 
 

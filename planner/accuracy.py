@@ -27,7 +27,7 @@ GROUPS = {"configuration": "config_id", "device": "device_id", "model": "model_i
 
 
 @lru_cache(maxsize=2)
-def measurements(kind="speed", directory=DATA / "measurements"):
+def measurements(kind="speed", directory=DATA / "measurements", doubtful=False):
     """
     Measured rows that can be compared with a prediction.
 
@@ -37,16 +37,18 @@ def measurements(kind="speed", directory=DATA / "measurements"):
         ``speed`` or ``memory``.
     directory : path
         Folder of the files.
+    doubtful : bool
+        Keep the rows of ``exclusions.csv`` too.
 
     Returns
     -------
     rows : DataFrame
-        Columns of the file as text, ``value`` as number, without those of ``exclusions.csv``;
-        ``origin`` is the publication, the source up to its first ``@`` or space.
+        Columns of the file as text, ``value`` as number; ``origin`` is the publication, the
+        source up to its first ``@`` or space.
     """
     rows = pd.read_csv(Path(directory) / f"{kind}.csv", dtype=str, keep_default_na=False)
     excluded = pd.read_csv(Path(directory) / "exclusions.csv", dtype=str, keep_default_na=False)
-    rows = rows[~rows["id"].isin(excluded["id"])].reset_index(drop=True)
+    rows = rows[doubtful | ~rows["id"].isin(excluded["id"])].reset_index(drop=True)
     origin = rows["source"].str.split("[@ ]", regex=True).str[0]
     return rows.assign(value=pd.to_numeric(rows["value"]), origin=origin)
 

@@ -188,6 +188,40 @@ def excluded() -> display.Shown:
     return display.table(frame, columns, "Measurements that contradict their siblings")
 
 
+def with_and_without() -> pd.DataFrame:
+    """
+    Errors with and without the measurements that are left out of the fit.
+
+    Returns
+    -------
+    errors : DataFrame
+        Per metric that has such rows: excluded (rows), median and p90 without and with them. [%]
+    """
+    lines = []
+    for kind in ("speed", "memory"):
+        kept, every = answered(kind), cases.answer(accuracy.measurements(kind, doubtful=True))
+        both = summary(kept, "metric").merge(
+            summary(every, "metric"), on="metric", suffixes=("_without", "_with")
+        )
+        both["excluded"] = both["rows_with"] - both["rows_without"]
+        lines.append(both[both["excluded"] > 0])
+    columns = ["metric", "excluded", "median_without", "median_with", "p90_without", "p90_with"]
+    return pd.concat(lines, ignore_index=True)[columns]
+
+
+def doubtful() -> display.Shown:
+    """The score with and without the rows that are left out."""
+    columns = {
+        "metric": Column("Metric"),
+        "excluded": Column("Left out", "rows", ".0f"),
+        "median_without": Column("Median without", "%", ".1f"),
+        "median_with": Column("with", "%", ".1f"),
+        "p90_without": Column("90 % without", "%", ".0f"),
+        "p90_with": Column("with", "%", ".0f"),
+    }
+    return display.table(with_and_without(), columns, "What leaving them out does to the score")
+
+
 def own_machines() -> display.Shown:
     """What a team's own runs did to the bands of its machines; how to add runs, where none are."""
     frame = bands.own()

@@ -108,3 +108,14 @@ def test_table_counts_by_hand():
 def test_readme_shows_the_table_that_the_command_prints():
     readme = (accuracy.DATA.parent / "README.md").read_text(encoding="utf-8")
     assert bands.text() in readme
+
+
+@pytest.mark.slow
+def test_a_fresh_fit_reproduces_what_is_committed(tmp_path):
+    (tmp_path / "constants").mkdir()
+    accuracy.publish(tmp_path)
+    for name, column in (("constants/speed.csv", "value"), ("bands.csv", "high")):
+        fresh, kept = (pd.read_csv(folder / name) for folder in (tmp_path, accuracy.DATA))
+        assert np.allclose(fresh[column], kept[column], rtol=0.02), name
+    fresh, kept = (pd.read_csv(folder / "accuracy.csv") for folder in (tmp_path, accuracy.DATA))
+    assert np.allclose(fresh["median"], kept["median"], atol=0.5)

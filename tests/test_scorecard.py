@@ -47,3 +47,10 @@ def test_every_table_of_the_notebook_has_rows():
     ):
         assert shown.data[TABLE]["rows"]
     assert "off by" in scorecard.answer().plain
+
+
+def test_the_score_is_shown_with_and_without_what_is_left_out():
+    frame = scorecard.with_and_without()
+    assert (frame["excluded"] > 0).all()
+    assert frame["excluded"].sum() <= 20  # a short list
+    assert scorecard.doubtful().data[TABLE]["rows"]
