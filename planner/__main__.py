@@ -110,9 +110,9 @@ def _plan(options) -> int:
 def _estimate(options) -> int:
     import pandas
 
-    from planner import cases
+    from planner import case_files, cases
 
-    answers = cases.answer(cases.read(options.cases))
+    answers = cases.answer(case_files.read(options.cases))
     if options.out:
         answers.to_csv(options.out, index=False)
     else:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from planner import bands, estimate, memory_cases, throughput
+from planner import bands, case_files, estimate, memory_cases, throughput
 from planner.estimate import Replicas
 
 STATIC = ("llama.cpp", "ik_llama.cpp", "autoawq", "transformers", "mlc", "exllamav2", "ollama")
@@ -303,33 +303,6 @@ def _saturated(group, work, prompt, output):
     return throughput.saturated_rate(batch, output, step, prefill, launch / stages)
 
 
-def read(path):
-    """
-    A file of cases.
-
-    Parameters
-    ----------
-    path : path
-        CSV with a header in the columns of a measurements file.
-
-    Returns
-    -------
-    cases : DataFrame
-        Everything as text, blanks empty.
-    """
-    try:
-        cases = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (UnicodeDecodeError, pd.errors.EmptyDataError, pd.errors.ParserError) as error:
-        raise ValueError(f"{path} is not a CSV file in UTF-8 ({error}); save it as one") from None
-    absent = [name for name in ("model_id", "metric") if name not in cases]
-    if absent:
-        raise ValueError(
-            f"{path}, header: the column {absent[0]} is missing; name the columns as in "
-            "data/measurements/speed.csv"
-        )
-    return cases
-
-
 def answer(cases):
     """
     Answer every question of a table; a row without an answer says why.
@@ -347,11 +320,12 @@ def answer(cases):
         passes the physical floor), ``status`` (ok or unanswered), ``reason`` and, where the rows
         have a ``value``, ``error_pct`` [%].
     """
-    table = cases.reset_index(drop=True)
+    table, faults = case_files.checked(cases.reset_index(drop=True))
     predicted, low, high = (np.full(len(table), np.nan) for _ in range(3))
     parts, reasons = speed_parts(table)
     for part in parts:
-        predicted[part.rows], low[part.rows], high[part.rows] = _with_band(part)
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # told below, by row
+            predicted[part.rows], low[part.rows], high[part.rows] = _with_band(part)
         queueing = part.work["users"].to_numpy() > 0.85 * part.work["limit"].to_numpy()
         waits = (part.regime == "closed") & queueing & (part.work["metric"] == "ttft_ms")
         rows = part.rows[waits]
@@ -361,13 +335,18 @@ def answer(cases):
     for row in np.flatnonzero(metrics.isin(memory_cases.METRICS)):
         try:
             values = memory_cases.predict({k: str(v) for k, v in texts.iloc[row].items()})
-            predicted[row], low[row], high[row] = values
+            # What does not fit leaves nothing, not less than nothing.
+            predicted[row], low[row], high[row] = np.maximum(values, 0.0)
             reasons[row] = ""
         except (ValueError, KeyError, TypeError) as error:
             reasons[row] = str(error)
-    broken = ~np.isfinite(predicted)
+    reasons = np.where(faults != "", faults, reasons)
+    broken = ~np.isfinite(predicted) | (faults != "")
     unknown = broken & (reasons == "")
-    reasons[unknown] = "the device lacks a figure that this answer needs; see data/devices.csv"
+    reasons[unknown] = (
+        "no finite answer: a number of this row is out of all proportion, or the device lacks a "
+        "figure in data/devices.csv"
+    )
     answers = cases.assign(
         predicted=np.where(broken, np.nan, predicted), low=np.where(broken, np.nan, low),
         high=np.where(broken, np.nan, high), status=np.where(broken, "unanswered", "ok"),

@@ -22,7 +22,10 @@ LAYERS = [
         "records", "tables", "catalogue", "import_model", "team", "terms",
         "run_formats", "runs",
     },
-    {"coefficients", "bands", "scatter", "estimate", "budget", "memory_cases", "cases"},
+    {
+        "coefficients", "bands", "scatter", "estimate", "budget", "memory_cases", "case_files",
+        "cases",
+    },
     {"accuracy", "calibrate", "claims", "intervals", "options", "judge", "money", "plan"},
     {
         "theme", "charts", "comparisons", "display", "markup", "document", "phrases", "words",
