@@ -265,9 +265,8 @@ class Question:
             # Graphs and the sampler's warm-up come after the pool is taken.
             slack = (1 - self.utilisation) * self.memory - float(self.graphs())
             margin = budget.constant("start_margin_bytes", "vllm", self.version)
-            tight = self.widths["gpt_oss"] and self.utilisation >= 0.93 and self.sequences >= 1024
-            if slack < margin or tight:
-                return max(float(margin - slack), 0.04 * self.memory)
+            if slack < margin:
+                return float(margin - slack)
         return -float(self.pool())
 
 

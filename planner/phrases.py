@@ -55,7 +55,7 @@ def seconds(time: float) -> str:
     """
     if not math.isfinite(time):
         return "no limit"
-    if time < 1:
+    if time < 0.9995:  # what would be written as 1000 ms is a second
         return f"{time * 1e3:.2g} ms" if time < 0.1 else f"{time * 1e3:.0f} ms"
     return f"{time:.1f} s" if time < 100 else f"{time:.0f} s"
 

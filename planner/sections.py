@@ -291,7 +291,12 @@ def rejected(plan: Plan) -> display.Shown:
     """Why the other models fell out, each by its nearest miss."""
     misses = words.nearest(plan)
     if misses.empty:
-        return display.text("Every model considered meets the limits on some machine.")
+        refused = plan.refused["model_id"].nunique() if "model_id" in plan.refused else 0
+        return display.text(
+            "Every model that is good enough meets the limits on some machine. "
+            f"{phrases.count(refused, 'other model')} of the catalogue fell out before, for its "
+            "score, its context or the policy."
+        )
     misses = misses.assign(stopped=misses["limit"].map(LIMIT_WORDS))
     misses["model"] = [
         plan.catalogue.models[model].name if model in plan.catalogue.models else model

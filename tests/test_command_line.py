@@ -119,4 +119,4 @@ def test_one_broken_team_stops_no_other(tmp_path, capsys):
     page = (out / "good" / "report.html").read_text(encoding="utf-8")
     assert "<script" not in page and "http://" not in page.replace("http://www.w3.org", "")
     summary = json.loads((out / "good" / "summary.json").read_text(encoding="utf-8"))
-    assert summary["chosen"]["model_id"] in page or summary["team"] in page
+    assert summary["team"] in page and summary["chosen"]["model_id"].split("/")[1] in page
