@@ -1,0 +1,315 @@
+r"""Event simulation of continuous batching: every request, every step, on one or more replicas.
+
+A step decodes one token of every running sequence and prefills as much of the waiting prompts as
+the token budget leaves. It costs what ``throughput`` says: ``d(n, K)`` for n sequences of mean
+context K, plus each prompt's work in the share that this step computes, plus the launch of a
+prefill pass. Requests are admitted first come, first served, where a place and the cache are free;
+where the cache runs out, the newest running request gives its blocks back and is computed again.
+llama.cpp's server is the same with its slots as places and a cache that never runs out.
+
+Runs of steps in which nobody comes, goes or is prefilled are summed in closed form; the result is
+that of stepping.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from planner.scheduler import NONE, POOL, State, run
+
+__all__ = ["NONE", "POOL", "Engine", "Outcome", "Requests", "simulate"]
+
+
+class Engine(NamedTuple):
+    """
+    One replica as the scheduler sees it.
+
+    Parameters
+    ----------
+    step_time : ndarray, shape (B, C)
+        Decode step of 1 to B sequences at each mean context. [s]
+    contexts : ndarray, shape (C,)
+        Mean contexts, rising; linear between and beyond them. [token]
+    launch_time : float
+        Added to every step that prefills. [s]
+    sharing : float
+        Part of a prompt's work that a step with decoding sequences waits for. [1]
+    curvature : float
+        Attention's share: the work of the first x tokens grows as x + curvature x^2. [1/token]
+    max_num_batched_tokens : int
+        Tokens of one step. [token]
+    blocks : int
+        Blocks of the KV cache; 0 = it never runs out (fixed slots). [block]
+    block_tokens : int
+        Their size. [token]
+    whole_prompt : bool
+        Admit a request only if its whole prompt fits now (vLLM's default), not its first chunk.
+    """
+
+    step_time: np.ndarray
+    contexts: np.ndarray
+    launch_time: float
+    sharing: float
+    curvature: float
+    max_num_batched_tokens: int
+    blocks: int
+    block_tokens: int
+    whole_prompt: bool
+
+
+class Requests(NamedTuple):
+    """
+    What is asked, one entry per request.
+
+    Parameters
+    ----------
+    arrival : ndarray
+        When it comes; NaN where the end of another request releases it. [s]
+    prompt, output : ndarray of int
+        [token]
+    cached : ndarray of int
+        First tokens of the prompt that are always found in the prefix cache. [token]
+    history : ndarray of int
+        First tokens that the predecessor leaves in the cache, until they are overwritten;
+        equal to ``cached`` where there is no predecessor. [token]
+    work, work_after : ndarray
+        Prefill of the tokens after ``cached``, and after ``history``, alone on the replica. [s]
+    successor : ndarray of int
+        Request that its end releases; ``NONE``, or ``POOL`` for the next that has no arrival.
+    pause : ndarray
+        From the end of the predecessor to this request. [s]
+    """
+
+    arrival: np.ndarray
+    prompt: np.ndarray
+    output: np.ndarray
+    cached: np.ndarray
+    history: np.ndarray
+    work: np.ndarray
+    work_after: np.ndarray
+    successor: np.ndarray
+    pause: np.ndarray
+
+
+class Outcome(NamedTuple):
+    """
+    What happened, one entry per request or per replica.
+
+    Parameters
+    ----------
+    arrival, admitted, first_token, finished : ndarray, shape (N,)
+        NaN where it did not happen. [s]
+    replica, preemptions, restarts : ndarray of int, shape (N,)
+        Where it ran, how often it lost its cache and was computed again, and how often its replica
+        failed. [1]
+    hit : ndarray of int, shape (N,)
+        Prompt tokens found in the cache. [token]
+    rejected : ndarray of bool, shape (N,)
+        It can never fit.
+    busy : ndarray, shape (R,)
+        Time in steps. [s]
+    steps : ndarray of int, shape (R,)
+        [step]
+    running_time, system_time : ndarray, shape (R,)
+        Integrals over time of requests that run, and that run or wait. [request s]
+    prefilled, decoded : ndarray of int, shape (R,)
+        Tokens computed, those computed again included. [token]
+    peak_blocks : ndarray of int, shape (R,)
+        Most blocks in use at once. [block]
+    """
+
+    arrival: np.ndarray
+    admitted: np.ndarray
+    first_token: np.ndarray
+    finished: np.ndarray
+    replica: np.ndarray
+    preemptions: np.ndarray
+    restarts: np.ndarray
+    hit: np.ndarray
+    rejected: np.ndarray
+    busy: np.ndarray
+    steps: np.ndarray
+    running_time: np.ndarray
+    system_time: np.ndarray
+    prefilled: np.ndarray
+    decoded: np.ndarray
+    peak_blocks: np.ndarray
+
+
+def simulate(requests, engine, *, replicas=1, wanted=None, outages=(), skip=True):
+    """
+    Serve requests until all have ended.
+
+    Parameters
+    ----------
+    requests : Requests
+        N requests.
+    engine : Engine
+        Every replica is one of these.
+    replicas : int
+        Behind one router. Requests that release others need 1: a session stays on its replica.
+    wanted : ndarray of int, shape (N,), optional
+        Replica of each request while it is up; by default the one with fewest requests. [1]
+    outages : sequence of (replica, begin, end)
+        When a replica is down; what it was doing starts again elsewhere. [1, s, s]
+    skip : bool
+        Sum runs of equal steps; False takes every step by itself, for checks.
+
+    Returns
+    -------
+    outcome : Outcome
+        Times [s] and counts of every request and replica.
+
+    Raises
+    ------
+    ValueError
+        Where a number is out of range, with its name and the remedy.
+
+    References
+    ----------
+    .. [1] Yu et al., "Orca", OSDI 2022 (iteration-level scheduling).
+    .. [2] Kwon et al., "Efficient memory management for LLM serving with PagedAttention", SOSP 2023
+       (blocks, preemption by recomputation).
+    .. [3] Agrawal et al., "Sarathi-Serve", OSDI 2024 (chunked prefill under a token budget).
+
+    Examples
+    --------
+    One user: the first token after its prefill, then one token per step.
+
+    >>> table, contexts = np.full((4, 2), 0.02), np.array([0.0, 1e6])
+    >>> engine = Engine(table, contexts, 0.01, 1.0, 0.0, 8192, 0, 16, True)
+    >>> one = np.array([1])
+    >>> alone = Requests(np.zeros(1), 1000 * one, 101 * one, 0 * one, 0 * one,
+    ...                  np.array([0.5]), np.array([0.5]), NONE * one, np.zeros(1))
+    >>> done = simulate(alone, engine)
+    >>> done.first_token.round(6), done.finished.round(6)
+    (array([0.51]), array([2.51]))
+    """
+    requests = _checked_requests(requests)
+    engine = _checked_engine(engine)
+    count, places = len(requests.arrival), len(engine.step_time)
+    following = requests.successor
+    if replicas > 1 and np.any(following != NONE):
+        raise ValueError(
+            f"replicas = {replicas} with requests that release others; simulate each replica's "
+            "sessions by themselves"
+        )
+    if replicas < 1:
+        raise ValueError(f"replicas = {replicas}; give one or more")
+    for replica, begin, end in outages:
+        if not (0 <= replica < replicas and 0 <= begin < end):
+            raise ValueError(
+                f"outage of replica {replica} from {begin} to {end}; name one of {replicas} "
+                "replicas, and an end after the beginning"
+            )
+    changes = sorted(
+        (time, replica, up)
+        for replica, begin, end in outages
+        for time, up in ((begin, 0), (end, 1))
+    )
+    wanted = np.full(count, -1) if wanted is None else np.array(wanted, dtype=np.int64)
+    if wanted.shape != (count,):
+        raise ValueError(
+            f"wanted has {wanted.size} entries for {count} requests; give one for each"
+        )
+    if np.any(wanted >= replicas):
+        raise ValueError(f"wanted = {wanted.max()} is no replica; give 0 to {replicas - 1}")
+    state = State(
+        np.zeros(replicas),
+        *np.zeros((6, replicas), dtype=np.int64),
+        *np.full((2, replicas), -1),
+        *np.zeros((2, replicas, places), dtype=np.int64),
+        *np.full((3, count), -1),
+        *np.zeros((4, count), dtype=np.int64),
+        np.full(count, -1),
+        np.zeros(1, dtype=np.int64),
+        np.ones(replicas, dtype=np.int64),
+    )
+    named = np.flatnonzero(following >= 0)
+    state.predecessor[following[named]] = named
+    out = Outcome(
+        requests.arrival.copy(),
+        *np.full((3, count), np.nan),
+        *np.zeros((4, count), dtype=np.int64),
+        np.zeros(count, dtype=bool),
+        np.zeros(replicas),
+        np.zeros(replicas, dtype=np.int64),
+        *np.zeros((2, replicas)),
+        *np.zeros((3, replicas), dtype=np.int64),
+    )
+    out.replica[:] = -1
+    opened = np.flatnonzero(~np.isnan(requests.arrival))
+    opened = opened[np.argsort(requests.arrival[opened], kind="stable")]
+    changes = np.array(changes, dtype=float).reshape(-1, 3)
+    run(state, requests, engine, out, opened, wanted, changes, skip)
+    return out
+
+
+def _checked_requests(requests):
+    """One type for the compiled code (writable copies), and lengths that can be served."""
+    whole = ("prompt", "output", "cached", "history", "successor")
+    arrays = {
+        name: np.array(value, dtype=np.int64 if name in whole else np.float64)
+        for name, value in requests._asdict().items()
+    }
+    lengths = {name: array.shape for name, array in arrays.items()}
+    if len(set(lengths.values())) != 1:
+        raise ValueError(f"requests have different lengths {lengths}; give one entry per request")
+    for name in ("prompt", "output", "cached", "work", "work_after", "pause"):
+        least = 1 if name in ("prompt", "output") else 0
+        wrong = ~((arrays[name] >= least) & (arrays[name] < np.inf))
+        if wrong.any():
+            value = arrays[name][wrong][0]
+            raise ValueError(f"{name} = {value} is no length or time; give {least} or more")
+    if np.isinf(arrays["arrival"]).any():
+        raise ValueError("arrival = inf; give a time, or NaN where another request releases it")
+    named = arrays["successor"][arrays["successor"] >= 0]
+    known = named[named < len(arrays["prompt"])]
+    once = len(np.unique(named)) == len(known) == len(named)
+    if (
+        not once
+        or np.any(arrays["successor"] < POOL)
+        or not np.isnan(arrays["arrival"][known]).all()
+    ):
+        raise ValueError(
+            f"successor = {arrays['successor'].max(initial=NONE)}: name each request once at most, "
+            "among those whose arrival is NaN; or give NONE or POOL"
+        )
+    wrong = (arrays["history"] >= arrays["prompt"]) | (arrays["history"] < arrays["cached"])
+    if wrong.any():
+        r = int(np.argmax(wrong))
+        raise ValueError(
+            f"history = {arrays['history'][r]} of request {r} must lie between cached = "
+            f"{arrays['cached'][r]} and prompt = {arrays['prompt'][r]}; leave one token to compute"
+        )
+    return Requests(**arrays)
+
+
+def _checked_engine(engine):
+    table = np.array(engine.step_time, dtype=np.float64, order="C")
+    contexts = np.array(engine.contexts, dtype=np.float64)
+    if table.ndim != 2 or table.shape[1] != len(contexts) or len(contexts) < 2:
+        raise ValueError(
+            f"step_time of shape {table.shape} does not go with {len(contexts)} contexts; give one "
+            "row per batch size and one column per context, at least two"
+        )
+    if not (np.all(table > 0) and np.all(np.diff(contexts) > 0)):
+        raise ValueError("step_time must be positive and contexts must rise; correct the table")
+    for name, least in (
+        ("launch_time", 0), ("sharing", 0), ("curvature", 0), ("blocks", 0), ("block_tokens", 1)
+    ):  # fmt: skip
+        value = getattr(engine, name)
+        if not least <= value < np.inf:
+            raise ValueError(f"{name} = {value} is too small; give {least} or more")
+    if engine.block_tokens & (int(engine.block_tokens) - 1):
+        raise ValueError(f"block_tokens = {engine.block_tokens} is no power of two; give 16 or 32")
+    budget = int(engine.max_num_batched_tokens)
+    if budget < len(table):
+        raise ValueError(
+            f"max_num_batched_tokens = {budget} is less than the {len(table)} sequences of a step; "
+            "raise it, or give fewer rows of step_time"
+        )
+    return Engine(
+        table, contexts, float(engine.launch_time), float(engine.sharing), float(engine.curvature),
+        budget, int(engine.blocks), int(engine.block_tokens), bool(engine.whole_prompt),
+    )  # fmt: skip
