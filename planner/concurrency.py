@@ -13,11 +13,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from planner import response
 from planner.occupancy import (
     _checked,
     batch_limit,
     capacity,
-    closed_rate,
+    context_variation,
     decode_batch,
     mean_context,
     tabulated,
@@ -26,27 +27,31 @@ from planner.occupancy import (
 
 __all__ = [
     "STABLE_BELOW", "VALIDITY", "Latency", "backlog", "batch_limit", "capacity", "closed_rate",
-    "decode_batch", "latency", "mean_context", "peak_rate", "rate_within_slo", "replicas_needed",
-    "tabulated", "waiting_probability",
+    "context_variation", "decode_batch", "latency", "mean_context", "peak_rate", "rate_within_slo",
+    "replicas_needed", "tabulated", "waiting_probability",
 ]  # fmt: skip
 
 STABLE_BELOW = 0.9
-_Z95 = 1.6448536269514722
-# shares fitted to the event simulation: how much of an occupancy swing one request feels, and
-# how much prefills in clusters widen the occupancy
-_MEMORY, _CLUSTER = 0.6, 0.5
+# where `VALIDITY` ends: share that queues, prefill in the work, step budget used, tokens asked
+_QUEUEING, _HEAVY, _FED, _SHORT = 0.03, 0.6, 0.8, 16
 
-# absolute errors [%], median and 90th percentile, against an event simulation of continuous
-# batching with chunked prefill and Poisson arrivals: 240 random cases that set no constant
+# absolute errors [%], median and 90th percentile, against the event simulation with Poisson
+# arrivals: 400 random cases that set no constant (benchmarks/closed_forms.py, seed 1)
 VALIDITY = {
-    "utilisation 0.3-0.5": {"ttft_p50": (5, 24), "ttft_p95": (4, 18), "tpot_mean": (0, 5),
-                            "tpot_p95": (2, 13), "cases": 82},
-    "utilisation 0.5-0.75": {"ttft_p50": (10, 30), "ttft_p95": (6, 17), "tpot_mean": (1, 8),
-                             "tpot_p95": (4, 32), "cases": 127},
-    "utilisation 0.75-0.85": {"ttft_p50": (25, 40), "ttft_p95": (9, 36), "tpot_mean": (1, 11),
-                              "tpot_p95": (4, 47), "cases": 31},
-    "8 places or fewer": {"ttft_p50": (14, 35), "ttft_p95": (10, 23), "tpot_mean": (2, 12),
-                          "tpot_p95": (9, 50), "cases": 85},
+    "trusted": {"ttft_p50": (2, 6), "ttft_p95": (6, 15), "tpot_p50": (0, 2), "tpot_p95": (2, 11),
+                "capacity": (1, 5), "cases": 179},
+    "utilisation 0.1-0.3": {"ttft_p50": (1, 5), "ttft_p95": (4, 16), "tpot_p50": (0, 2),
+                            "tpot_p95": (1, 7), "capacity": (1, 5), "cases": 74},
+    "utilisation 0.3-0.5": {"ttft_p50": (2, 5), "ttft_p95": (6, 16), "tpot_p50": (0, 1),
+                            "tpot_p95": (2, 10), "capacity": (1, 4), "cases": 64},
+    "utilisation 0.5-0.75": {"ttft_p50": (2, 20), "ttft_p95": (15, 50), "tpot_p50": (0, 3),
+                             "tpot_p95": (4, 28), "capacity": (2, 5), "cases": 88},
+    "utilisation 0.75-0.9": {"ttft_p50": (8, 63), "ttft_p95": (15, 62), "tpot_p50": (1, 8),
+                             "tpot_p95": (5, 31), "capacity": (1, 8), "cases": 62},
+    "fewer than 30 places": {"ttft_p50": (2, 25), "ttft_p95": (11, 49), "tpot_p50": (0, 3),
+                             "tpot_p95": (2, 17), "capacity": (2, 6), "cases": 190},
+    "prefill over 60 %": {"ttft_p50": (5, 19), "ttft_p95": (12, 29), "tpot_p50": (4, 26),
+                          "tpot_p95": (10, 63), "capacity": (1, 4), "cases": 112},
 }  # fmt: skip
 
 
@@ -63,123 +68,11 @@ class Latency(NamedTuple):
     waiting_probability: np.ndarray
     utilisation: np.ndarray
     stable: np.ndarray
+    trusted: np.ndarray
 
 
-def _shifted_gamma(floor, mean, variance, z):
-    """Quantile of floor + gamma by Wilson and Hilferty's cube; z is the normal quantile."""
-    excess = np.maximum(mean - floor, 1e-12)
-    # past this spread the cube of an upper quantile would fall again
-    spread = np.minimum(variance / (9 * excess**2), np.where(z > 0, (z / 2) ** 2, 1.0))
-    return floor + excess * np.maximum(0.0, 1 - spread + z * np.sqrt(spread)) ** 3
-
-
-def _normal_quantile(probability):
-    """Normal quantile to 5e-4 (Hastings 1955, as in Abramowitz and Stegun 26.2.23)."""
-    tail = np.clip(np.minimum(probability, 1 - probability), 1e-9, 0.5)
-    t = np.sqrt(-2 * np.log(tail))
-    top = 2.515517 + t * (0.802853 + t * 0.010328)
-    z = t - top / (1 + t * (1.432788 + t * (0.189269 + t * 0.001308)))
-    return np.where(probability < 0.5, -z, z)
-
-
-def _latency(rate, batch, step_time, prefill, output, limit, chunks, alone, input_cv, output_cv,
-             stable_below):  # fmt: skip
-    load = rate * (prefill + (output - 1) * step_time(limit) / limit)
-    stable = load <= stable_below
-    rate = np.where(stable, rate, 0.0)
-    tagged = np.clip(batch + 1, 1.0, limit)
-    step, single = step_time(tagged), step_time(np.ones_like(tagged))
-    nudge = np.maximum(0.5, 0.1 * tagged)
-    slope = np.where(limit > 1, np.maximum(0.0, step_time(tagged + nudge) - step) / nudge, 0.0)
-    share = rate * prefill
-    # others are prefilled while one decodes, except that its own place is taken
-    interrupting = rate * (1 - np.minimum(1.0, load) ** np.maximum(0.0, limit - 1) / limit)
-    interrupted = 1 - interrupting * prefill
-    tpot = step / interrupted
-    growth = np.minimum(0.9, rate * (output - 1) * slope / (1 - share))
-    scatter = batch / (1 - growth)
-    square = prefill**2 * (1 + input_cv**2)
-    each = (1 + output_cv**2) / np.maximum(1.0, output - 1)
-
-    # cumulants of an iteration X = d + prompts that arrived in the one before (gated service)
-    cycle = step / (1 - share)
-    second = rate * square * cycle / (1 - share**2)
-    third = rate * prefill**3 * (1 + input_cv**2) ** 3 * cycle + 3 * share * rate * square * second
-    third = third / (1 - share**3)
-    seen = (second + cycle**2) / cycle
-    seen_square = (third + 3 * cycle * second + cycle**3) / cycle
-    budget = rate * (prefill + chunks * step)
-    extra = rate * chunks * step * (2 * prefill + chunks * step) * (1 + input_cv**2)
-    extra = extra / (2 * np.maximum(0.05, 1 - budget))
-
-    # whoever gets a first token leaves prompts behind that are prefilled into the next steps
-    left = np.maximum(0.0, step + prefill + share * seen + extra - cycle) * share / (1 - share)
-    left = left * prefill / np.maximum(prefill + chunks * step, 1e-12)
-    left = np.minimum(left, 0.5 * (limit - 1) * prefill) * each
-    tpot_variance = _MEMORY * scatter * (slope / interrupted) ** 2
-    tpot_variance += interrupting * square * (tpot + left) * each / (1 - share) ** 2
-
-    own = np.maximum(1.0, np.ceil(chunks)) * step + prefill
-    busy_mean = own + (0.5 + share) * seen + extra
-    busy_variance = (
-        (1 / 3 + share + share**2) * seen_square
-        - ((0.5 + share) * seen) ** 2
-        + rate * square * seen
-        + (input_cv * prefill) ** 2
-        + scatter * (1.5 * slope) ** 2
-        + extra**2
-    )
-    empty = np.where(growth > 1e-6, np.log1p(-growth) / np.maximum(growth, 1e-6), -1.0)
-    idle = np.exp(batch * (1 - growth) * empty) * np.maximum(0.0, 1 - rate * alone)
-    busy = np.maximum(1 - idle, 1e-9)
-    floor = np.minimum(alone, own) * np.maximum(0.2, 1 - 1.5 * input_cv)
-
-    dispersion = 1 + _CLUSTER * (1 - 1 / limit) * share * (1 + input_cv**2)
-    waiting = waiting_probability(rate, step_time, prefill, output, limit, dispersion)
-    work = prefill + (output - 1) * step_time(limit) / limit
-    work_cv = np.hypot(output_cv * (1 - prefill / work), input_cv * prefill / work)
-    slow = (1 - rate * work) / work / dispersion
-    drain = slow * 2 / (1 + work_cv**2)
-
-    mean = idle * alone + busy * busy_mean
-    variance = idle * (input_cv * alone) ** 2 + busy * busy_variance
-    variance += idle * busy * (busy_mean - alone) ** 2
-
-    def raised(level):
-        # those who queue are above the quantile: it lies higher among the others
-        return level + (1 - level) / 2 * np.minimum(1.0, waiting / (1 - level))
-
-    def queue_above(level):
-        # short waits end at the slow rate, long ones at the rate that the mean requires
-        depth = np.log(np.maximum(waiting / (1 - level), 1.0))
-        return depth / (slow + (drain - slow) * depth**2 / (1 + depth**2))
-
-    # the upper quantile is that of the busy law at the level where it lies in the mixture
-    upper = 1 - (1 - raised(0.95)) / busy
-    quiet = _shifted_gamma(floor, alone, (input_cv * prefill) ** 2, _Z95)
-    loaded = _shifted_gamma(floor, busy_mean, busy_variance, _normal_quantile(upper))
-    high = np.maximum(quiet, np.where(upper > 0, loaded, 0.0))
-    median = _shifted_gamma(floor, mean, variance, _normal_quantile(raised(0.5)))
-    whole = tpot + left
-    median = median + queue_above(0.5)
-    answers = (
-        mean + waiting / drain,
-        median,
-        np.maximum(np.maximum(high, mean + queue_above(0.95)), median),
-        whole,
-        np.maximum(
-            _shifted_gamma(single, tpot, np.minimum(tpot_variance, (tpot - single) ** 2), 0.0),
-            _shifted_gamma(single, whole, tpot_variance + left**2, 0.0),
-        ),
-        _shifted_gamma(single, whole, tpot_variance + left**2, _Z95),
-    )
-    answers = [np.where(stable, answer, np.inf) for answer in answers]
-    return Latency(*answers, np.minimum(batch, limit), waiting, load, stable)
-
-
-def latency(rate, step_time, prefill_time, output_tokens, batch_limit, *, chunks=0.0,
-            prefill_alone=None, input_cv=0.0, output_cv=1.0,
-            stable_below=STABLE_BELOW):  # fmt: skip
+def latency(rate, step_time, prefill_time, output_tokens, batch_limit, *,
+            stable_below=STABLE_BELOW, **workload):  # fmt: skip
     r"""
     Time to first token and time per output token of one replica under a Poisson load.
 
@@ -190,40 +83,46 @@ def latency(rate, step_time, prefill_time, output_tokens, batch_limit, *, chunks
     step_time : callable
         Decode step of a batch size. [s]
     prefill_time : numeric
-        Time that one prompt adds to the steps it shares. [s]
+        Time that a prompt of mean length adds to the steps it shares, with its launch. [s]
     output_tokens : numeric
         Mean output. [token]
     batch_limit : numeric
         From ``batch_limit``, or the slots of llama.cpp. [sequence]
-    chunks : numeric
-        Prompt over ``max_num_batched_tokens``; 0 when a prompt is never cut. [-]
-    prefill_alone : numeric
-        Time to first token on an idle replica; ``prefill_time`` when not given. [s]
-    input_cv, output_cv : numeric
-        Coefficients of variation of prompt and output. [-]
     stable_below : numeric
         Largest utilisation for which latencies are given. [-]
+    **workload
+        ``chunks``: prompt over ``max_num_batched_tokens``, 0 when a prompt is never cut [-];
+        ``prefill_alone``: time to first token on an idle replica, ``prefill_time`` when not given
+        [s]; ``launch_time``: part of both that prompts in one step share [s]; ``attention``: part
+        of the work that grows as the square of the prompt, over the part that grows with it [-];
+        ``recompute_time``: as in ``capacity`` [s]; ``cache_cv``: ``context_variation`` where the
+        cache is what limits, 0 where places do [-]; ``input_cv``, ``output_cv``: coefficients of
+        variation of prompt and output, 0 and 1 when not given [-].
 
     Returns
     -------
     latency : Latency
         Mean, median and 95th percentile of TTFT and TPOT [s], mean batch [sequence], probability
-        to queue for a place, utilisation, and whether the replica is stable [-].
+        to queue for a place, utilisation, whether the replica is stable, and whether the errors in
+        ``VALIDITY`` hold for it [-].
 
     Notes
     -----
     Prompts that arrive during an iteration are served in the next: an iteration is
     :math:`X = d + \sum s_i`, whose first three cumulants give the length-biased iteration that an
     arrival falls into. TTFT is its residue, the next iteration and, beyond the batch limit, a
-    birth-death queue. TPOT is :math:`d(n+1)/(1 - \lambda s)` plus the prompts left behind at the
-    first token. Percentiles are those of shifted gamma laws with these moments. Left out:
-    preemption, bursts, prefix caching, priorities. Weak below about 30 sequences of cache with
-    outputs of very unequal length, and where prefill is over 60 % of the work.
+    birth-death queue: a mixture of lognormal laws (``response``). TPOT is
+    :math:`d(n+1)/(1 - \lambda s)` plus the prompts left behind at the first token. Left out:
+    bursts, priorities, sessions. Not ``trusted``: above ``STABLE_BELOW``, where more than
+    ``_QUEUEING`` of the requests queue for a place (few sequences of cache), where prefill is over
+    ``_HEAVY`` of the work or prompts fill ``_FED`` of the step budget, and answers below
+    ``_SHORT`` tokens. Bursts and closed users are not seen here: simulate them.
 
     References
     ----------
     .. [1] Takagi, "Queueing Analysis" 1, 1991, chapter 2 (gated service and vacations).
-    .. [2] Wilson and Hilferty, "The distribution of chi-square", PNAS 17, 1931.
+    .. [2] Fenton, "The sum of log-normal probability distributions", IRE Transactions 8, 1960.
+    .. [3] Wilson and Hilferty, "The distribution of chi-square", PNAS 17, 1931.
 
     Examples
     --------
@@ -231,19 +130,44 @@ def latency(rate, step_time, prefill_time, output_tokens, batch_limit, *, chunks
     >>> round(float(quiet.ttft_p95), 4), round(float(quiet.tpot_p95), 4)
     (0.2, 0.011)
     """
+    of = _load(step_time, prefill_time, output_tokens, batch_limit, **workload)
+    rate = _checked(0, rate=rate)
+    stable = rate * of.work <= stable_below
+    seen = response._respond(np.where(stable, rate, 0.0), of)
+    load = rate * of.work
+    median = response._quantile(0.5, 0.0, seen)
+    answers = (
+        response._ttft_mean(seen),
+        median,
+        np.maximum(response._quantile(0.95, response._Z95, seen), median),
+        seen.tpot + seen.left,
+        response._tpot_median(seen),
+        np.maximum(response._tpot_quantile(seen, response._Z95), response._tpot_median(seen)),
+    )
+    answers = [np.where(stable, answer, np.inf) for answer in answers]
+    trusted = (load <= STABLE_BELOW) & (seen.waiting <= _QUEUEING) & (seen.fed <= _FED)
+    trusted &= (of.shared + of.launch <= _HEAVY * of.work) & (of.output >= _SHORT)
+    batch = np.where(stable, seen.batch, of.limit)
+    waiting = np.where(load >= 1, 1.0, seen.waiting)
+    return Latency(*answers, batch, waiting, load, stable, trusted)
+
+
+def _load(step_time, prefill_time, output_tokens, batch_limit, *, chunks=0.0, prefill_alone=None,
+          launch_time=0.0, attention=0.0, recompute_time=0.0, cache_cv=0.0, input_cv=0.0,
+          output_cv=1.0):  # fmt: skip
     output, limit = _checked(1, output_tokens=output_tokens, batch_limit=batch_limit)
-    rate, prefill, chunks, input_cv, output_cv = _checked(
-        0, rate=rate, prefill_time=prefill_time, chunks=chunks, input_cv=input_cv,
-        output_cv=output_cv,
+    prefill, *rest = _checked(
+        0, prefill_time=prefill_time, chunks=chunks,
+        prefill_alone=prefill_time if prefill_alone is None else prefill_alone,
+        launch_time=launch_time, attention=attention, recompute_time=recompute_time,
+        cache_cv=cache_cv, input_cv=input_cv, output_cv=output_cv,
     )  # fmt: skip
-    alone = prefill if prefill_alone is None else _checked(0, prefill_alone=prefill_alone)
-    batch = decode_batch(rate, step_time, prefill, output, limit)
-    return _latency(rate, batch, step_time, prefill, output, limit, chunks, alone, input_cv,
-                    output_cv, stable_below)  # fmt: skip
+    return response._describe(step_time, prefill, output, limit, *rest)
 
 
 def rate_within_slo(step_time, prefill_time, output_tokens, batch_limit, *, ttft_limit=np.inf,
-                    tpot_limit=np.inf, utilisation_limit=0.8, halvings=14, **workload):  # fmt: skip
+                    tpot_limit=np.inf, utilisation_limit=0.8, iterations=24,
+                    **workload):  # fmt: skip
     """
     Largest rate whose 95th percentiles stay within the limits.
 
@@ -261,10 +185,10 @@ def rate_within_slo(step_time, prefill_time, output_tokens, batch_limit, *, ttft
         Service level at the 95th percentile; infinite = none. [s]
     utilisation_limit : numeric
         Headroom; at most ``STABLE_BELOW``. [-]
-    halvings : int
-        Steps of the bisection; 14 give the rate to 0.01 % of capacity. [-]
+    iterations : int
+        Most steps of the bracketed secant search; it ends when all are within 0.2 %. [-]
     **workload
-        ``chunks``, ``prefill_alone``, ``input_cv``, ``output_cv`` as in ``latency``.
+        As in ``latency``.
 
     Returns
     -------
@@ -274,6 +198,7 @@ def rate_within_slo(step_time, prefill_time, output_tokens, batch_limit, *, ttft
     References
     ----------
     .. [1] Zhong et al., "DistServe", OSDI 2024, section 2 (goodput: rate within the SLO).
+    .. [2] Dowell and Jarratt, "A modified regula falsi method", BIT 11, 1971 (Illinois).
 
     Examples
     --------
@@ -282,21 +207,97 @@ def rate_within_slo(step_time, prefill_time, output_tokens, batch_limit, *, ttft
     array([0.09, 3.31, 3.71])
     """
     ttft, tpot = _checked(0, ttft_limit=ttft_limit, tpot_limit=tpot_limit)
+    of = _load(step_time, prefill_time, output_tokens, batch_limit, **workload)
     headroom = np.minimum(_checked(0, utilisation_limit=utilisation_limit), STABLE_BELOW)
-    top = headroom * capacity(step_time, prefill_time, output_tokens, batch_limit)
+    top = headroom / of.work
     top = top * np.ones(np.broadcast_shapes(top.shape, ttft.shape, tpot.shape))
 
-    def within(rate):
-        seen = latency(rate, step_time, prefill_time, output_tokens, batch_limit,
-                       stable_below=1 - 1e-9, **workload)  # fmt: skip
-        return (seen.ttft_p95 <= ttft) & (seen.tpot_p95 <= tpot)
+    def excess(rate):
+        """How far the tail of TTFT or TPOT is beyond its limit, in logarithms: rises with rate."""
+        seen = response._respond(rate, of)
+        late = np.log(np.maximum(1 - response._below(ttft, *seen[:4]), 1e-9) / 0.05)
+        late = np.where(np.isfinite(ttft), late, -20.0)
+        slow = np.log(
+            np.maximum(response._tpot_quantile(seen, response._Z95), response._tpot_median(seen))
+            / tpot
+        )
+        return np.maximum(late, 4 * slow)
 
-    low, high = np.where(within(top), top, 0.0), top
-    for _ in range(halvings):
+    with np.errstate(divide="ignore"):
+        low, high = np.zeros_like(top), top
+        at_low, at_high = excess(low), excess(high)
+        none, all_of_it = at_low > 0, at_high <= 0
+        side, found, done = np.zeros_like(top), low, none | all_of_it
+        for _ in range(iterations):
+            spread = np.where(at_high > at_low, at_high - at_low, 1.0)
+            part = np.clip(-at_low / spread, 0.02, 0.98)
+            middle = low + part * (high - low)
+            value = excess(middle)
+            good = value <= 0
+            # an end that has stayed twice counts half, so that the other cannot crawl
+            at_high = np.where(good, np.where(side > 0, at_high / 2, at_high), value)
+            at_low = np.where(good, value, np.where(side < 0, at_low / 2, at_low))
+            side = np.where(good, 1.0, -1.0)
+            low, high = np.where(good, middle, low), np.where(good, high, middle)
+            near = (high - low <= 2e-3 * high) | (np.abs(value) < 5e-3)
+            found = np.where(near & ~done, np.where(np.abs(value) < 5e-3, middle, low), found)
+            done |= near
+            if np.all(done):
+                break
+    return np.where(none, 0.0, np.where(all_of_it, top, np.where(done, found, low)))
+
+
+def closed_rate(users, think_time, step_time, prefill_time, output_tokens, batch_limit):
+    r"""
+    Request rate of users who each wait for an answer, think, and ask again.
+
+    Parameters
+    ----------
+    users : numeric
+        Users on the replica. [user]
+    think_time : numeric
+        Pause between answer and next question. [s]
+    step_time : callable
+        Decode step of a batch size. [s]
+    prefill_time : numeric
+        Time that one prompt adds to the steps it shares. [s]
+    output_tokens : numeric
+        Mean output. [token]
+    batch_limit : numeric
+        From ``batch_limit``. [sequence]
+
+    Returns
+    -------
+    rate : numeric
+        The response time is ``users / rate - think_time``. [request/s]
+
+    Notes
+    -----
+    The root of :math:`\lambda = 1/w(N - \lambda Z)`, mean-field; exact for one user and without
+    think time.
+
+    References
+    ----------
+    .. [1] Lazowska et al., "Quantitative System Performance", 1984, section 3.3 (interactive law).
+
+    Examples
+    --------
+    >>> closed_rate([1, 10], [4.0, 0.0], lambda n: 0.01 + 0 * n, 0.0, 101, 64)
+    array([ 0.2, 10. ])
+    """
+    users, think, prefill = _checked(
+        0, users=users, think_time=think_time, prefill_time=prefill_time
+    )
+    output, limit = _checked(1, output_tokens=output_tokens, batch_limit=batch_limit)
+    high = capacity(step_time, prefill, output, limit) * np.ones_like(users * think)
+    low = np.zeros_like(high)
+    for _ in range(40):
         middle = (low + high) / 2
-        good = within(middle)
-        low, high = np.where(good, middle, low), np.where(good, high, middle)
-    return low
+        present = np.clip(users - middle * think, 0.0, limit)
+        active = np.maximum(present, 1.0)
+        served = np.minimum(present, 1.0) / (prefill + (output - 1) * step_time(active) / active)
+        low, high = np.where(served > middle, middle, low), np.where(served > middle, high, middle)
+    return (low + high) / 2
 
 
 def peak_rate(calls_per_day, busiest_hour_share):

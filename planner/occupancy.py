@@ -12,6 +12,8 @@ capacity :math:`1/w(B)` and utilisation :math:`\rho = \lambda w(B)`.
 
 import numpy as np
 
+_UNUSED = 0.6  # mean contexts of cache that stay free, fitted to the saturated simulation
+
 
 def _checked(minimum, **values):
     """Cast to float arrays and refuse, by name, what lies below the minimum."""
@@ -62,8 +64,8 @@ def mean_context(input_mean, output_mean, output_cv=0.0):
     return prompt + output * (1 + cv**2) / 2
 
 
-def batch_limit(kv_tokens, context, max_num_seqs, *, fill=0.9, input_tokens=0.0,
-                output_tokens=1.0, max_num_batched_tokens=np.inf):  # fmt: skip
+def batch_limit(kv_tokens, context, max_num_seqs, *, input_tokens=0.0, output_tokens=1.0,
+                max_num_batched_tokens=np.inf):  # fmt: skip
     r"""
     Most sequences that decode together: by cache, by setting, by prefill budget.
 
@@ -75,8 +77,6 @@ def batch_limit(kv_tokens, context, max_num_seqs, *, fill=0.9, input_tokens=0.0,
         Mean context from ``mean_context``. [token]
     max_num_seqs : numeric
         Engine setting, or the slots of llama.cpp (``--parallel``). [sequence]
-    fill : numeric
-        Part of the pool in use when requests start to queue for it. [-]
     input_tokens, output_tokens : numeric
         Prompt and output; used only with a step budget. [token]
     max_num_batched_tokens : numeric
@@ -89,8 +89,10 @@ def batch_limit(kv_tokens, context, max_num_seqs, *, fill=0.9, input_tokens=0.0,
 
     Notes
     -----
-    :math:`\min(S, f C / K, (O-1) b / (I + O - 1))`. The last term: with b tokens per step no more
-    prompts are admitted than keep that many sequences decoding.
+    :math:`\min(S, C / K - 0.6, (O-1) b / (I + O - 1))`: a part of the cache stays free because the
+    next prompt does not fit. With b tokens per step, no more prompts are admitted than keep that
+    many sequences decoding; and for the steps of its prefill a sequence takes a place, but does
+    not decode. Who finds the cache full costs more besides: ``recompute_time`` of ``capacity``.
 
     References
     ----------
@@ -99,17 +101,60 @@ def batch_limit(kv_tokens, context, max_num_seqs, *, fill=0.9, input_tokens=0.0,
     Examples
     --------
     >>> batch_limit([10_000, 1e6], 1000, 256)
-    array([  9., 256.])
+    array([  9.4, 256. ])
     """
     tokens, prompt = _checked(0, kv_tokens=kv_tokens, input_tokens=input_tokens)
     context, slots, output, budget = _checked(
         1, context=context, max_num_seqs=max_num_seqs, output_tokens=output_tokens,
         max_num_batched_tokens=max_num_batched_tokens,
     )  # fmt: skip
-    limit = np.minimum(slots, fill * tokens / context)
-    decodes = np.maximum(1.0, output - 1)
-    fed = np.where(np.isfinite(budget), decodes * budget / (prompt + decodes), np.inf)
+    limit = np.minimum(slots, tokens / context - _UNUSED)
+    decodes, chunks = np.maximum(1.0, output - 1), prompt / budget
+    steps = np.maximum(1.0, chunks + 0.5 * (chunks > 1))
+    bounded = np.isfinite(budget)
+    fed = np.where(bounded, decodes * budget / (prompt + decodes), np.inf)
+    limit = np.where(bounded, limit * decodes / (decodes + steps), limit)
     return np.maximum(1.0, np.minimum(limit, fed))
+
+
+def context_variation(input_mean, output_mean, input_cv=0.0, output_cv=0.0):
+    r"""
+    Coefficient of variation of the tokens that a running sequence holds.
+
+    Parameters
+    ----------
+    input_mean, output_mean : numeric
+        Mean prompt and output. [token]
+    input_cv, output_cv : numeric
+        Coefficients of variation; lengths are lognormal. [-]
+
+    Returns
+    -------
+    variation : numeric
+        [-]
+
+    Notes
+    -----
+    Variance of the prompt, plus that of the age of a running output:
+    :math:`E[O^3] / (3 E[O]) - (E[O^2] / (2 E[O]))^2`.
+
+    References
+    ----------
+    .. [1] Kleinrock, "Queueing Systems" I, 1975, section 5.2 (residual life).
+
+    Examples
+    --------
+    An output of equal length is uniformly old.
+
+    >>> round(float(context_variation(0, 100)), 4)
+    0.5774
+    """
+    prompt, output, spread, cv = _checked(
+        0, input_mean=input_mean, output_mean=output_mean, input_cv=input_cv, output_cv=output_cv
+    )
+    square = 1 + cv**2
+    variance = (prompt * spread) ** 2 + output**2 * (square**3 / 3 - square**2 / 4)
+    return np.sqrt(variance) / mean_context(prompt, output, cv)
 
 
 def tabulated(step_time, batch_limit, points=16):
@@ -142,25 +187,25 @@ def tabulated(step_time, batch_limit, points=16):
     """
     top = np.maximum(_checked(1, batch_limit=batch_limit), 1.0 + 1e-9)
     last = points - 1
-    table = np.stack([
-        np.broadcast_to(np.asarray(step_time(top ** (i / last)), dtype=float), top.shape)
-        for i in range(points)
-    ])  # fmt: skip
-    column = np.arange(top.size).reshape(top.shape)
-    flat, log_top = table.ravel(), np.log(top)
+    knots = np.stack([top ** (i / last) for i in range(points)])
+    table = np.stack(
+        [np.broadcast_to(np.asarray(step_time(knot), dtype=float), top.shape) for knot in knots]
+    )
+    slope = np.diff(table, axis=0) / np.diff(knots, axis=0)
+    start = (table[:-1] - slope * knots[:-1]).ravel()
+    slope, column = slope.ravel(), np.arange(top.size).reshape(top.shape)
+    scale = last / np.log(top)
 
     def law(batch):
         batch = np.clip(batch, 1.0, top)
-        lower = np.minimum((np.log(batch) / log_top * last).astype(int), last - 1)
-        left, right = top ** (lower / last), top ** ((lower + 1) / last)
-        index = lower * top.size + column
-        low, high = flat[index], flat[index + top.size]
-        return low + (high - low) * (batch - left) / (right - left)
+        piece = np.minimum((np.log(batch) * scale).astype(np.intp), last - 1)
+        index = piece * top.size + column
+        return start[index] + slope[index] * batch
 
     return law
 
 
-def capacity(step_time, prefill_time, output_tokens, batch_limit):
+def capacity(step_time, prefill_time, output_tokens, batch_limit, recompute_time=0.0):
     r"""
     Request rate that a replica cannot exceed.
 
@@ -174,6 +219,8 @@ def capacity(step_time, prefill_time, output_tokens, batch_limit):
         Mean output. [token]
     batch_limit : numeric
         From ``batch_limit``. [sequence]
+    recompute_time : numeric
+        Prefill that a request loses where the cache is what limits; 0 where places do. [s]
 
     Returns
     -------
@@ -182,7 +229,9 @@ def capacity(step_time, prefill_time, output_tokens, batch_limit):
 
     Notes
     -----
-    :math:`1 / (s + (O-1) d(B) / B)`; d(n)/n must not grow with n.
+    :math:`1 / (s + r + (O-1) d(B) / B)`; d(n)/n must not grow with n. Where a full cache preempts,
+    a request grows by O tokens, which pushes out O / I others, each of which prefills I tokens
+    again: whatever the lengths, r is the prefill time of about O tokens.
 
     References
     ----------
@@ -194,14 +243,16 @@ def capacity(step_time, prefill_time, output_tokens, batch_limit):
     3.333...
     """
     output, limit = _checked(1, output_tokens=output_tokens, batch_limit=batch_limit)
-    prefill = _checked(0, prefill_time=prefill_time)
-    work = prefill + (output - 1) * step_time(limit) / limit
+    prefill, lost = _checked(0, prefill_time=prefill_time, recompute_time=recompute_time)
+    work = prefill + lost + (output - 1) * step_time(limit) / limit
     if np.any(work <= 0):
         raise ValueError("prefill_time = 0 with output_tokens = 1 costs nothing; give one of them")
     return 1 / work
 
 
-def decode_batch(rate, step_time, prefill_time, output_tokens, batch_limit, iterations=40):
+def decode_batch(
+    rate, step_time, prefill_time, output_tokens, batch_limit, iterations=40, tolerance=1e-9
+):
     r"""
     Mean number of sequences in decode under load.
 
@@ -219,6 +270,8 @@ def decode_batch(rate, step_time, prefill_time, output_tokens, batch_limit, iter
         From ``batch_limit``. [sequence]
     iterations : int
         Steps of the bracketed root search. [-]
+    tolerance : float
+        Of the batch, relative. [-]
 
     Returns
     -------
@@ -258,13 +311,14 @@ def decode_batch(rate, step_time, prefill_time, output_tokens, batch_limit, iter
         below = value < 0
         at_low, at_high = np.where(below, value, at_low / 2), np.where(below, at_high / 2, value)
         low, high = np.where(below, middle, low), np.where(below, high, middle)
-        if np.all(high - low <= 1e-9 * high) or np.all(np.abs(value) <= 1e-12):
+        small = tolerance * np.maximum(middle, 1e-3) * np.maximum(1 - rate * prefill, 1e-9)
+        if np.all(over | (np.abs(value) <= small) | (high - low <= tolerance * high)):
             break
     return np.where(over, limit, np.clip(middle, 0, limit))
 
 
 def waiting_probability(
-    rate, step_time, prefill_time, output_tokens, batch_limit, dispersion=1.0, jumps=24
+    rate, step_time, prefill_time, output_tokens, batch_limit, dispersion=1.0, jumps=24, load=None
 ):
     r"""
     Share of requests that find every place taken and queue for cache or slots.
@@ -285,6 +339,8 @@ def waiting_probability(
         Variance of the occupancy over that of the chain (arrivals in clusters). [-]
     jumps : int
         Steps from an empty replica to the limit; exact up to that limit. [-]
+    load : numeric, optional
+        Utilisation, where a request costs more at the limit than these times say. [-]
 
     Returns
     -------
@@ -309,76 +365,34 @@ def waiting_probability(
     """
     output, limit = _checked(1, output_tokens=output_tokens, batch_limit=batch_limit)
     rate, prefill = _checked(0, rate=rate, prefill_time=prefill_time)
-    size = np.maximum(1.0, limit / jumps)
-    taken, inverse = 0.0, 0.0
+    if load is None:
+        load = rate * (prefill + (output - 1) * step_time(limit) / limit)
+    chain = _chain(step_time, output, limit, jumps)
+    return _waiting(rate, prefill, chain, dispersion, load)
+
+
+def _chain(step_time, output, limit, jumps):
+    """What of the birth-death chain does not depend on the rate: widths, batches, decode times."""
+    size, taken, chain = np.maximum(1.0, limit / jumps), 0.0, []
+    for _ in range(jumps):
+        width = np.clip(limit - taken, 0.0, size)
+        taken = taken + width
+        # the mean batch of a jump; whole steps when the limit is small
+        batch = np.maximum(1.0, taken - (width - np.minimum(1.0, width)) / 2)
+        chain.append((width, 1 / batch, (output - 1) * step_time(batch)))
+        if np.all(taken >= limit):
+            break
+    return chain
+
+
+def _waiting(rate, prefill, chain, dispersion, load):
+    inverse, share, narrower = 0.0, rate * prefill, 1 / dispersion
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        for _ in range(jumps):
-            width = np.clip(limit - taken, 0.0, size)
-            taken = taken + width
-            # the mean batch of a jump; whole steps when the limit is small
-            batch = np.maximum(1.0, taken - (width - np.minimum(1.0, width)) / 2)
-            slowed = 1 - rate * prefill * (1 - 1 / batch)
-            ratio = prefill + (output - 1) * step_time(batch) / np.maximum(slowed, 1e-9)
-            ratio = np.maximum(rate * ratio / batch, 1e-12)
-            ratio = ratio ** (1 / dispersion)
-            power = ratio**-width
-            even = np.abs(1 - ratio) < 1e-9
-            grown = np.where(even, width, (power - 1) / np.where(even, 1.0, 1 - ratio))
-            inverse = np.minimum(inverse * power + grown, 1e250)
-    load = rate * (prefill + (output - 1) * step_time(limit) / limit)
-    return np.where(
-        load >= 1, 1.0, 1 / (1 + np.maximum(0.0, 1 - load ** (1 / dispersion)) * inverse)
-    )
-
-
-def closed_rate(users, think_time, step_time, prefill_time, output_tokens, batch_limit):
-    r"""
-    Request rate of users who each wait for an answer, think, and ask again.
-
-    Parameters
-    ----------
-    users : numeric
-        Users on the replica. [user]
-    think_time : numeric
-        Pause between answer and next question. [s]
-    step_time : callable
-        Decode step of a batch size. [s]
-    prefill_time : numeric
-        Time that one prompt adds to the steps it shares. [s]
-    output_tokens : numeric
-        Mean output. [token]
-    batch_limit : numeric
-        From ``batch_limit``. [sequence]
-
-    Returns
-    -------
-    rate : numeric
-        The response time is ``users / rate - think_time``. [request/s]
-
-    Notes
-    -----
-    The root of :math:`\lambda = 1/w(N - \lambda Z)`, mean-field; exact for one user and without
-    think time.
-
-    References
-    ----------
-    .. [1] Lazowska et al., "Quantitative System Performance", 1984, section 3.3 (interactive law).
-
-    Examples
-    --------
-    >>> closed_rate([1, 10], [4.0, 0.0], lambda n: 0.01 + 0 * n, 0.0, 101, 64)
-    array([ 0.2, 10. ])
-    """
-    users, think, prefill = _checked(
-        0, users=users, think_time=think_time, prefill_time=prefill_time
-    )
-    output, limit = _checked(1, output_tokens=output_tokens, batch_limit=batch_limit)
-    high = capacity(step_time, prefill, output, limit) * np.ones_like(users * think)
-    low = np.zeros_like(high)
-    for _ in range(40):
-        middle = (low + high) / 2
-        present = np.clip(users - middle * think, 0.0, limit)
-        active = np.maximum(present, 1.0)
-        served = np.minimum(present, 1.0) / (prefill + (output - 1) * step_time(active) / active)
-        low, high = np.where(served > middle, middle, low), np.where(served > middle, high, middle)
-    return (low + high) / 2
+        for width, part, decode in chain:
+            slowed = np.maximum(1 - share * (1 - part), 1e-9)
+            slope = np.log(np.maximum((share + rate * decode / slowed) * part, 1e-12)) * narrower
+            slope = np.where(np.abs(slope) < 1e-9, 1e-9, slope)
+            power = np.exp(-width * slope)
+            inverse = np.minimum(inverse * power + (1 - power) / np.expm1(slope), 1e250)
+        room = np.maximum(0.0, 1 - np.minimum(load, 1.0) ** narrower)
+    return np.where(load >= 1, 1.0, 1 / (1 + room * inverse))

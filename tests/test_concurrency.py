@@ -1,6 +1,8 @@
 """Load: by hand, classical queues as limits, light load, refusals, properties."""
 
+import importlib.util
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planner import concurrency, occupancy
+
+BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 
 
 def affine(first=0.01, more=0.0005):
@@ -28,7 +32,8 @@ def test_mean_context():
 
 
 def test_batch_limit_names_the_smallest():
-    assert concurrency.batch_limit(100_000, 1000, 256) == 90
+    # of 100 sequences of cache, the room for 0.6 stays free
+    assert concurrency.batch_limit(100_000, 1000, 256) == pytest.approx(99.4)
     assert concurrency.batch_limit(1e9, 1000, 256) == 256
     assert concurrency.batch_limit(np.inf, 1000, 4) == 4
     # 2,048 tokens a step admit prompts of 4,096 every second step: 101 x 2048 / (4096 + 101 - 1)
@@ -36,6 +41,11 @@ def test_batch_limit_names_the_smallest():
         1e9, 1000, 256, input_tokens=4096, output_tokens=101, max_num_batched_tokens=2048
     )
     assert fed == pytest.approx(100 * 2048 / 4196)
+    # a place is taken for one step of prefill and 99 of decode
+    placed = concurrency.batch_limit(
+        1e9, 1000, 50, input_tokens=100, output_tokens=100, max_num_batched_tokens=2048
+    )
+    assert placed == pytest.approx(50 * 0.99)
     assert concurrency.batch_limit(10, 1000, 256) == 1
 
 
@@ -161,6 +171,41 @@ def test_simulated_replicas():
 SIMULATED = [(0.3, 0.0830, 0.01273), (0.6, 0.1131, 0.01727), (0.8, 0.1445, 0.0226)]
 
 
+@pytest.mark.parametrize(
+    ("load", "change"),
+    [
+        (0.95, {}),
+        (0.6, {"batch_limit": 4}),
+        (0.3, {"output_tokens": 8}),
+        (0.3, {"prefill_time": 3.0}),
+        (0.7, {"chunks": 60.0}),
+    ],
+)
+def test_a_flag_says_where_the_closed_forms_break(load, change):
+    shape = {"prefill_time": 0.1, "output_tokens": 201, "batch_limit": 64, "chunks": 0.2}
+    for words, expected in ((shape, True), (shape | change, False)):
+        at = load if not expected else 0.3
+        limits = {key: words[key] for key in ("prefill_time", "output_tokens", "batch_limit")}
+        rate = at * concurrency.capacity(affine(), **limits)
+        seen = concurrency.latency(rate, affine(), **words)
+        assert seen.trusted == expected, words
+
+
+@pytest.mark.slow
+def test_trusted_answers_against_the_simulation():
+    spec = importlib.util.spec_from_file_location("closed_forms", BENCHMARKS / "closed_forms.py")
+    closed_forms = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(closed_forms)
+    _, _, errors, seen = closed_forms.main(60, 3)
+    errors = np.abs(errors[np.asarray(seen.trusted)])
+    assert len(errors) > 15
+    # the targets: TTFT p50 and p95, TPOT p50, capacity
+    medians = np.median(errors, axis=0)
+    for column, target in ((0, 0.05), (1, 0.12), (2, 0.04), (4, 0.03)):
+        assert medians[column] <= target, closed_forms.FIGURES[column]
+    assert np.quantile(errors[:, 4], 0.9) <= 0.15
+
+
 # ---- shape of the answers
 
 
@@ -171,7 +216,7 @@ def test_arrays_equal_scalars():
     for i in range(3):
         one = concurrency.latency(rate[i], affine(first[i], 0.0002), prefill[i], 51, limit[i])
         for name, value in zip(one._fields, one, strict=True):
-            assert getattr(whole, name)[i] == pytest.approx(value, rel=1e-6), name
+            assert getattr(whole, name)[i] == pytest.approx(value, rel=1e-3), name
 
 
 def test_integers_are_not_truncated():
@@ -289,7 +334,7 @@ def test_a_looser_level_never_allows_less(case, tpot, factor):
         law, case["prefill"], case["output"], case["limit"], tpot_limit=[tpot, tpot * factor],
         ttft_limit=5.0, input_cv=case["input_cv"], output_cv=case["output_cv"],
     )  # fmt: skip
-    assert rates[1] >= rates[0]
+    assert rates[1] >= rates[0] * (1 - 4e-3)  # the search ends within 0.2 %
 
 
 @settings(max_examples=60, deadline=None)
