@@ -8,63 +8,42 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator
 
 from planner.catalogue import Catalogue
-from planner.concurrency import peak_rate
+from planner.demand import (
+    KINDS,
+    Finite,
+    Line,
+    NotNegative,
+    Part,
+    Positive,
+    TeamError,
+    Trace,
+    Workload,
+    attach_trace,
+)
 
 TEAMS = Path(__file__).resolve().parent.parent / "data" / "teams"
 
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Positive = Annotated[Finite, Field(gt=0)]
-NotNegative = Annotated[Finite, Field(ge=0)]
-Share = Annotated[Finite, Field(ge=0, le=1)]
-Line = Annotated[str, Field(min_length=1, max_length=200)]
-
-
-class TeamError(ValueError):
-    """A team file that cannot be used; the message names file, field, value and remedy."""
-
-
-class Part(BaseModel):
-    """One table of a team file: unknown keys are refused, nothing changes afterwards."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Workload(Part):
-    """The load: who calls, how often, with how many tokens. [call/day, token]"""
-
-    users: Annotated[int, Field(gt=0, le=10_000_000)]
-    calls_per_day: Annotated[Finite, Field(gt=0, le=1e9)]
-    busiest_hour_share: Annotated[Finite, Field(ge=1 / 24, le=1)]
-    days_per_year: Annotated[int, Field(ge=1, le=366)] = 365
-    prompt_tokens: Annotated[Finite, Field(ge=1, le=10_000_000)]
-    output_tokens: Annotated[Finite, Field(ge=2, le=1_000_000)]
-    variation: Annotated[Finite, Field(ge=0, le=5)] = 1.0
-    context_tokens: Annotated[int, Field(ge=16, le=10_000_000)]
-    cached_prompt_share: Annotated[Finite, Field(ge=0, lt=1)] = 0.0
-
-    @model_validator(mode="after")
-    def fits_its_own_context(self):
-        if self.prompt_tokens + self.output_tokens > self.context_tokens:
-            raise ValueError(
-                f"context_tokens: {self.context_tokens} is less than prompt_tokens + output_tokens "
-                f"= {self.prompt_tokens + self.output_tokens:g}; raise context_tokens"
-            )
-        return self
-
-    @property
-    def busiest_hour_rate(self) -> float:
-        """Calls per second in the busiest hour. [1/s]"""
-        return float(peak_rate(self.calls_per_day, self.busiest_hour_share))
-
 
 class Slo(Part):
-    """Limits that 95 % of the calls keep; leave a limit out where nobody waits. [s]"""
+    """Limits that 50, 95 or 99 % of the calls keep; leave out where nobody waits. [s]"""
 
+    ttft_p50: Annotated[Finite, Field(gt=0)] = math.inf
     ttft_p95: Annotated[Finite, Field(gt=0)] = math.inf
+    ttft_p99: Annotated[Finite, Field(gt=0)] = math.inf
+    tpot_p50: Annotated[Finite, Field(gt=0)] = math.inf
     tpot_p95: Annotated[Finite, Field(gt=0)] = math.inf
+    tpot_p99: Annotated[Finite, Field(gt=0)] = math.inf
+
+    def tightest(self, what: str) -> float:
+        """What a call must keep that meets no other: ttft or tpot at any percentile. [s]"""
+        return min(getattr(self, f"{what}_{q}") for q in ("p50", "p95", "p99"))
+
+    def tail(self, what: str) -> float:
+        """What 95 % of the calls must keep at least. [s]"""
+        return min(getattr(self, f"{what}_p95"), getattr(self, f"{what}_p99"))
 
 
 class Quality(Part):
@@ -93,6 +72,10 @@ class Policy(Part):
     claimed_prices: bool = False
     most_servers: Annotated[int, Field(ge=1, le=100_000)] = 64
     region: Literal["us", "eu", "cn"] = "us"
+    hosting: Literal["own_room", "colocation"] = "own_room"
+    purchase: Literal["cash", "lease"] = "cash"
+    licensed_software: bool = False  # a licence for every accelerator
+    rented_hours_per_year: Annotated[int, Field(ge=1, le=8760)] = 8760  # on demand
 
 
 class Growth(Part):
@@ -138,6 +121,7 @@ class Team(Part):
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "USD"
     data_class: Line = "internal"
     today: Literal["nothing", "api"] = "nothing"
+    language: Literal["en", "zh"] = "en"  # of the report
     workload: Workload
     slo: Slo = Slo()
     quality: Quality | None = None
@@ -145,8 +129,16 @@ class Team(Part):
     growth: Growth = Growth()
     budget: Budget | None = None
     candidates: Candidates = Candidates()
-    quotes: dict[str, Quote] = {}
-    assumptions: dict[str, NotNegative] = {}
+    quotes: dict[str, Quote] = Field(default_factory=dict)
+    assumptions: dict[str, NotNegative] = Field(default_factory=dict)
+
+    @field_validator("assumptions", mode="after")
+    @classmethod
+    def whole_life(cls, figures: dict[str, float]) -> dict[str, float]:
+        life = figures.get("economic_life", 1)
+        if life < 1 or life != int(life):
+            raise ValueError(f"economic_life = {life:g} must be a whole number of years, such as 5")
+        return figures
 
     @field_validator("name", "owner", mode="after")
     @classmethod
@@ -154,6 +146,13 @@ class Team(Part):
         if any(ord(character) < 32 for character in text):
             raise ValueError("must be one line without control characters; remove them")
         return text
+
+    def at_load(self, factor: float) -> Team:
+        """The same team with so many times its calls."""
+        calls = self.workload.calls_per_day * factor
+        return self.model_copy(
+            update={"workload": self.workload.model_copy(update={"calls_per_day": calls})}
+        )
 
     @property
     def peak_rate(self) -> float:
@@ -171,6 +170,8 @@ REMEDIES = {
     "string_type": "must be text in quotes",
     "bool_type": "must be true or false",
     "finite_number": "must be a finite number",
+    "union_tag_not_found": f"kind is missing; give one of {', '.join(KINDS)}",
+    "union_tag_invalid": f"kind must be one of {', '.join(KINDS)}",
 }
 
 
@@ -211,6 +212,8 @@ def read(path: str | Path, catalogue: Catalogue | None = None) -> Team:
     except ValidationError as error:
         lines = [_explain(problem, content) for problem in error.errors()]
         raise TeamError("\n".join(f"{path.name}, {line}" for line in lines)) from None
+    if isinstance(team.workload.arrivals, Trace):
+        attach_trace(team.workload, path)
     if catalogue is not None:
         problems = list(_unknown(team, catalogue))
         if problems:
@@ -222,7 +225,10 @@ def find(path: str | Path) -> Path:
     """The file that a team name or a path means."""
     path = Path(path)
     named = TEAMS / f"{path.name}.toml"
-    return named if path.suffix != ".toml" and named.exists() else path
+    if path.suffix != ".toml" and named.exists():
+        return named
+    inside = TEAMS.parent.parent / path  # a notebook runs in its own folder
+    return inside if not path.exists() and inside.is_file() else path
 
 
 def _tuples(content):
@@ -236,7 +242,8 @@ def _tuples(content):
 
 def _explain(problem: dict, content: dict) -> str:
     where = [str(step) for step in problem["loc"]]
-    field = ".".join(where) or "the file"
+    fields = where[:2] + where[3:] if where[:2] == ["workload", "arrivals"] else where
+    field = ".".join(fields) or "the file"  # the kind of arrivals is no field
     remedy = REMEDIES.get(problem["type"], problem["msg"].removeprefix("Value error, "))
     if "{known}" in remedy:
         remedy = remedy.format(known=", ".join(_known_keys(where[:-1])))
@@ -249,6 +256,9 @@ def _explain(problem: dict, content: dict) -> str:
 def _known_keys(where: list[str]) -> list[str]:
     record = Team
     for step in where:
+        if step in KINDS:
+            record = KINDS[step]
+            continue
         kind = record.model_fields[step].annotation if step in record.model_fields else None
         kinds = [kind, *getattr(kind, "__args__", ())]
         record = next((k for k in kinds if isinstance(k, type) and issubclass(k, Part)), Quote)
