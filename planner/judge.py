@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-
 import numpy as np
 import pandas as pd
 
-from planner import bands, budget, concurrency, estimate, memory
+from planner import bands, budget, concurrency, estimate, serving
+from planner.serving import MOST_SEQUENCES, STATIC, STEP_TOKENS, Service
 from planner.team import Team
 
-MOST_SEQUENCES = {
-    "vllm": 256, "sglang": 256, "tensorrt-llm": 256, "llama.cpp": 32, "ik_llama.cpp": 32,
-}  # fmt: skip
-STATIC = ("llama.cpp", "ik_llama.cpp")  # a fixed number of slots, each with its whole context
 JUDGED = (
     "weight_bytes", "overhead_bytes", "memory_bytes", "pool_bytes", "sequence_bytes", "sequences",
     "missing_bytes", "limit", "batch", "ttft_alone", "ttft_alone_low", "ttft_alone_high",
     "tpot_alone", "tpot_alone_low", "tpot_alone_high", "rate", "rate_low", "rate_high", "rate_peak",
 )  # fmt: skip
-STEP_TOKENS = 8192  # tokens of one step: the default of vLLM's chunked prefill
-# Where a paged cache holds fewer sequences than this, queueing for it is not predicted well
-# (`concurrency.VALIDITY`), so sizing stays where hardly anybody queues.
-FEW_SEQUENCES, FEW_UTILISATION = 30, 0.5
 
 
-def judge(table: pd.DataFrame, team: Team) -> pd.DataFrame:
+def judge(table: pd.DataFrame, team: Team, careful: bool = True) -> pd.DataFrame:
     """
     Add memory, speed and load to deployments, and the limit that stops each.
 
@@ -36,6 +26,9 @@ def judge(table: pd.DataFrame, team: Team) -> pd.DataFrame:
         From `options.grid`.
     team : Team
         Its workload, limits of response time and highest utilisation.
+    careful : bool
+        Keep deployments with little cache at half their load, where the closed forms hold; not
+        needed where a simulation decides afterwards.
 
     Returns
     -------
@@ -51,7 +44,7 @@ def judge(table: pd.DataFrame, team: Team) -> pd.DataFrame:
     group = estimate.replicas(table)
     judged = _memory(table, group, team)
     fits = np.flatnonzero((judged["limit"] == "none") & (group.reason == ""))
-    answered = _speed(judged.iloc[fits], group.take(fits), team)
+    answered = _speed(judged.iloc[fits], group.take(fits), team, careful)
     for name in answered.columns:
         if name not in judged:
             judged[name] = np.nan
@@ -69,7 +62,7 @@ def _memory(table, group, team):
         memory_size=table["memory"].to_numpy(),
     )
     model = group.profile
-    one = _cache(model, team.workload.context_tokens)
+    one = serving.cache(model, team.workload.context_tokens)
     room = divided["pool_bytes"]
     return table.assign(
         weight_bytes=divided["weight_bytes"],
@@ -81,110 +74,6 @@ def _memory(table, group, team):
         missing_bytes=np.maximum(one - room, 0),
         limit=np.select([room <= 0, room < one], ["memory", "kv_cache"], "none"),
     )
-
-
-def _cache(model, context):
-    return memory.cache_bytes_per_sequence(
-        context, model.kv_bytes, model.sliding_bytes, model.window, model.state_bytes
-    )
-
-
-@dataclass(frozen=True)
-class Service:
-    """
-    What the closed forms of `concurrency` need to know about each deployment.
-
-    Parameters
-    ----------
-    step_time : callable
-        Decode step of a batch size. [s]
-    keywords : dict
-        Remaining arguments of `concurrency.latency`. [s, token, sequence]
-    alone : ndarray
-        TTFT of a request that finds nobody. [s]
-    headroom : ndarray
-        Highest utilisation at which the closed forms are trusted. [fraction]
-    """
-
-    step_time: Callable
-    keywords: dict
-    alone: np.ndarray
-    headroom: np.ndarray
-
-    def slower(self, step, prefill):
-        """The same service with every step and prefill slower by these factors."""
-        keywords = self.keywords | {
-            "prefill_time": self.keywords["prefill_time"] * prefill,
-            "prefill_alone": self.keywords["prefill_alone"] * prefill,
-        }
-        return replace(
-            self,
-            step_time=lambda n: self.step_time(n) * step,
-            keywords=keywords,
-            alone=self.alone * prefill,
-        )
-
-    def rate(self, team):
-        """Largest rate within the team's limits. [1/s]"""
-        return concurrency.rate_within_slo(
-            self.step_time,
-            ttft_limit=team.slo.ttft_p95,
-            tpot_limit=team.slo.tpot_p95,
-            utilisation_limit=np.minimum(team.policy.highest_utilisation, self.headroom),
-            **self.keywords,
-        )
-
-    def latency(self, rate):
-        """Latencies at a rate. [s]"""
-        return concurrency.latency(rate, self.step_time, **self.keywords)
-
-
-def service(group: estimate.Replicas, pool_bytes: np.ndarray, team: Team) -> Service:
-    """
-    Describe deployments under a team's workload for the closed forms.
-
-    Parameters
-    ----------
-    group : Replicas
-        N deployments that fit.
-    pool_bytes : ndarray, shape (N,)
-        Memory for the cache of each device. [B]
-    team : Team
-        Its workload.
-
-    Returns
-    -------
-    service : Service
-    """
-    load = team.workload
-    context = concurrency.mean_context(load.prompt_tokens, load.output_tokens, load.variation)
-    fresh = load.prompt_tokens * (1 - load.cached_prompt_share)
-    engine = group.labels["engine"]
-    slots = engine.map(MOST_SEQUENCES).to_numpy(float)
-    static = engine.isin(STATIC).to_numpy()
-    # llama.cpp reserves the whole context of every slot; the others page the cache
-    whole = np.floor(pool_bytes / _cache(group.profile, load.context_tokens))
-    tokens = context * pool_bytes / _cache(group.profile, context)
-    slots = np.where(static, np.minimum(slots, whole), slots)
-    limit = concurrency.batch_limit(
-        np.where(static, np.inf, tokens), context, slots,
-        input_tokens=fresh, output_tokens=load.output_tokens,
-        max_num_batched_tokens=np.where(static, np.inf, STEP_TOKENS),
-    )  # fmt: skip
-    work, launch = estimate.prefill_parts(group, fresh, load.prompt_tokens - fresh)
-    sharing = np.where(static, 1.0, group.coefficient["prefill_sharing"])
-    law = concurrency.tabulated(lambda n: estimate.decode_step_time(group, n, context), limit)
-    keywords = {
-        "prefill_time": work * sharing + launch,
-        "prefill_alone": work + launch,
-        "output_tokens": load.output_tokens,
-        "batch_limit": limit,
-        "chunks": np.where(static, 0.0, fresh / STEP_TOKENS),
-        "input_cv": load.variation,
-        "output_cv": load.variation,
-    }
-    few = ~static & (limit < FEW_SEQUENCES)
-    return Service(law, keywords, work + launch, np.where(few, FEW_UTILISATION, 1.0))
 
 
 def _bands(group):
@@ -209,22 +98,20 @@ def _bands(group):
     return (step_low, first_low), (step_high, first_high)
 
 
-def _speed(rows, group, team):
-    offered = service(group, rows["pool_bytes"].to_numpy(), team)
+def _speed(rows, group, team, careful):
+    pool = rows["pool_bytes"].to_numpy()
+    offered = serving.closed(serving.describe(group, pool, team))
     limit = offered.keywords["batch_limit"]
     alone, step = offered.alone, offered.step_time(np.ones(len(rows)))
     fast, slow = _bands(group)
     floor = estimate.decode_step_time(group.ideal(), 1, 0)
-    rate = offered.rate(team)
+    rate = offered.rate(team, careful)
     low, high = np.zeros_like(rate), np.zeros_like(rate)
     able = np.flatnonzero(rate > 0)
     if able.size:
-        part = service(group.take(able), rows["pool_bytes"].to_numpy()[able], team)
-        low[able] = part.slower(slow[0][able], slow[1][able]).rate(team)
-        high[able] = part.slower(fast[0][able], fast[1][able]).rate(team)
-    peak = concurrency.capacity(
-        offered.step_time, offered.keywords["prefill_time"], team.workload.output_tokens, limit
-    )
+        part = serving.closed(serving.describe(group.take(able), pool[able], team))
+        low[able] = part.slower(slow[0][able], slow[1][able]).rate(team, careful)
+        high[able] = part.slower(fast[0][able], fast[1][able]).rate(team, careful)
     return pd.DataFrame(
         {
             "batch": limit,
@@ -237,9 +124,9 @@ def _speed(rows, group, team):
             "rate": rate,
             "rate_low": np.minimum(low, rate),
             "rate_high": np.maximum(high, rate),
-            "rate_peak": peak,
+            "rate_peak": offered.peak(),
             "limit": np.select(
-                [alone > team.slo.ttft_p95, step > team.slo.tpot_p95, rate <= 0],
+                [alone > team.slo.tightest("ttft"), step > team.slo.tightest("tpot"), rate <= 0],
                 ["ttft", "tpot", "load"],
                 "none",
             ),
@@ -252,7 +139,7 @@ def mean_cache(option: pd.Series, team: Team) -> float:
     load = team.workload
     context = concurrency.mean_context(load.prompt_tokens, load.output_tokens, load.variation)
     group = estimate.replicas(option.to_frame().T.infer_objects())
-    return float(_cache(group.profile, context)[0])
+    return float(serving.cache(group.profile, context)[0])
 
 
 def serve(option: pd.Series, team: Team, times: int = 1) -> Service:
@@ -271,6 +158,8 @@ def serve(option: pd.Series, team: Team, times: int = 1) -> Service:
     Returns
     -------
     service : Service
+        The closed forms; `load` has the simulation.
     """
     rows = pd.concat([option.to_frame().T.infer_objects()] * times, ignore_index=True)
-    return service(estimate.replicas(rows), rows["pool_bytes"].to_numpy(float), team)
+    pool = rows["pool_bytes"].to_numpy(float)
+    return serving.closed(serving.describe(estimate.replicas(rows), pool, team))

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from planner.catalogue import Catalogue, Model, Server
+from planner.language import say
 from planner.team import Team
 
 # Engines by kind of server; the first is used unless the team names others.
@@ -25,6 +26,7 @@ MENU = {
 # A checkpoint published in one of these exists in no wider form.
 NATIVE_ONLY = ("mxfp4", "nvfp4")
 TENSOR_PARALLEL = (1, 2, 4, 8, 16)
+VERSIONS = {"tensorrt-llm": "1.2"}  # where an engine's versions differ in what was measured
 
 
 def models(team: Team, catalogue: Catalogue) -> tuple[list[Model], pd.DataFrame]:
@@ -59,20 +61,28 @@ def models(team: Team, catalogue: Catalogue) -> tuple[list[Model], pd.DataFrame]
 def _objection(model: Model, team: Team) -> tuple[str, str] | None:
     workload, policy, quality = team.workload, team.policy, team.quality
     if policy.licences and model.license not in policy.licences:
-        return "policy", f"licence {model.license}; allowed are {', '.join(policy.licences)}"
-    if model.context < workload.context_tokens:
-        return "quality", (
-            f"holds a context of {model.context:,} tokens; {workload.context_tokens:,} are needed"
+        allowed = say(", ").join(policy.licences)
+        return "policy", say(
+            "licence {licence}; allowed are {allowed}", licence=model.license, allowed=allowed
         )
+    if model.context < workload.context_tokens:
+        return "quality", say(
+            "holds a context of {held:,} tokens; {needed:,} are needed",
+            held=model.context, needed=workload.context_tokens,
+        )  # fmt: skip
     if quality is None:
         return None
     score = model.score(quality.benchmark)
     if score is None:
-        return "quality", f"no published score in {quality.benchmark}, so its quality is not shown"
-    if score.value < quality.minimum:
-        return "quality", (
-            f"scores {score.value:g} in {quality.benchmark}; {quality.minimum:g} are needed"
+        return "quality", say(
+            "no published score in {benchmark}, so its quality is not shown",
+            benchmark=quality.benchmark,
         )
+    if score.value < quality.minimum:
+        return "quality", say(
+            "scores {score:g} in {benchmark}; {needed:g} are needed",
+            score=score.value, benchmark=quality.benchmark, needed=quality.minimum,
+        )  # fmt: skip
     return None
 
 
@@ -109,7 +119,7 @@ def servers(team: Team, catalogue: Catalogue) -> tuple[list[Server], pd.DataFram
         elif server.rack_units == 0 and team.policy.rack_only:
             reason = "a desktop machine does not go into the data centre (policy.rack_only)"
         if reason:
-            refused.append({"server_id": server.id, "limit": "policy", "reason": reason})
+            refused.append({"server_id": server.id, "limit": "policy", "reason": say(reason)})
         else:
             allowed.append(server)
     return allowed, pd.DataFrame(refused, columns=["server_id", "limit", "reason"])
@@ -220,10 +230,11 @@ def grid(team: Team, catalogue: Catalogue, allowed: list[Model], buyable: list[S
                         (model.id, name, engine, server.id, device.id, server.kind, 1, 1,
                          server.sockets, 1, memory, quality)
                     )  # fmt: skip
-    return pd.DataFrame(
+    table = pd.DataFrame(
         rows,
         columns=[
             "model_id", "weight_format", "engine", "server_id", "device_id", "kind", "tp",
             "n_devices", "sockets", "per_server", "memory", "quality",
         ],
     )  # fmt: skip
+    return table.assign(engine_version=table["engine"].map(VERSIONS).fillna(""))

@@ -5,16 +5,18 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
 from planner import catalogue as records
-from planner import judge, money, options
+from planner import judge, money, options, pressure, sizing
 from planner.catalogue import Catalogue
 from planner.team import Team
 from planner.terms import Terms
 
+SIMULATED = 20  # distinct replicas whose load the event simulation decides, at least
 CLOSE = 0.02  # costs that differ by less are equal: prices are not known better than that
 # The order in which limits are tried; the last one that an option reaches is the one it shows.
 ORDER = ("policy", "quality", "memory", "kv_cache", "ttft", "tpot", "load", "budget", "none")
@@ -68,21 +70,50 @@ class Plan:
         decides, then the weights with most bits (a score is measured at full precision), then
         cost.
         """
-        feasible = self.feasible
-        if feasible.empty:
+        return choice(self.feasible)
+
+    @cached_property
+    def pressure(self) -> pressure.Study | None:
+        """The recommendation under other loads; None where nothing is hosted."""
+        option = self.chosen
+        if option is None or option["sourcing"] not in ("own", "rent"):
             return None
-        certain = feasible[feasible["certain"]]
-        sound = certain if len(certain) else feasible
-        close = sound[sound["npv"] <= (1 + CLOSE) * sound["npv"].min()]
-        best = close.sort_values(
-            ["quality", "bits", "npv"], ascending=[False, False, True], kind="stable"
-        )
-        return best.iloc[0]
+        return pressure.study(option, self.team)
 
 
-def plan(team: Team, catalogue: Catalogue | None = None, made: date | None = None) -> Plan:
+def choice(feasible: pd.DataFrame) -> pd.Series | None:
+    """
+    The option to recommend among those that meet every limit; see `Plan.chosen`.
+
+    Parameters
+    ----------
+    feasible : DataFrame
+        With certain, npv, quality and bits.
+
+    Returns
+    -------
+    option : Series or None
+    """
+    if feasible.empty:
+        return None
+    certain = feasible[feasible["certain"]]
+    sound = certain if len(certain) else feasible
+    close = sound[sound["npv"] <= (1 + CLOSE) * sound["npv"].min()]
+    return close.sort_values(
+        ["quality", "bits", "npv"], ascending=[False, False, True], kind="stable"
+    ).iloc[0]
+
+
+def plan(
+    team: Team,
+    catalogue: Catalogue | None = None,
+    made: date | None = None,
+    simulate: bool = True,
+) -> Plan:
     """
     Judge every option of the catalogue against a team's requirement.
+
+    The closed forms judge all of them; the event simulation decides what the best ones carry.
 
     Parameters
     ----------
@@ -92,6 +123,8 @@ def plan(team: Team, catalogue: Catalogue | None = None, made: date | None = Non
         By default the one in ``data/``.
     made : date, optional
         The date of the plan; today by default.
+    simulate : bool
+        Without it the closed forms have the last word: quicker, for exploring.
 
     Returns
     -------
@@ -102,24 +135,77 @@ def plan(team: Team, catalogue: Catalogue | None = None, made: date | None = Non
     terms = Terms(team, catalogue)
     models, refused_models = options.models(team, catalogue)
     servers, refused_servers = options.servers(team, catalogue)
-    judged = judge.judge(options.grid(team, catalogue, models, servers), team)
+    grid = options.grid(team, catalogue, models, servers)
+    judged = judge.judge(grid, team, careful=not simulate).assign(decided_by="closed forms")
     benchmark = team.quality.benchmark if team.quality else ""
     scores = {m.id: getattr(m.score(benchmark), "value", np.nan) for m in models}
     priced = [
-        money.owned(judged, team, catalogue, terms),
-        money.rented(judged[judged["kind"] == "gpu"], team, catalogue, terms),
+        *_priced(judged, team, catalogue, terms),
         money.apis(team, catalogue, terms, scores),
         money.nothing(team, terms),
     ]
-    columns = list(dict.fromkeys(name for part in priced for name in part.columns))
-    table = pd.concat([part for part in priced if len(part)], ignore_index=True)
-    table = table.reindex(columns=columns)
-    table["bits"] = table["weight_format"].map({k: f.bits for k, f in catalogue.formats.items()})
-    table = _final_limits(table, team)
+    table = _rank(_final_limits(_joined(priced, catalogue), team))
+    if simulate:
+        table = _simulated(table, judged, team, catalogue, terms)
     return Plan(
-        team, catalogue, _rank(table), pd.concat([refused_models, refused_servers]), terms,
+        team, catalogue, table, pd.concat([refused_models, refused_servers]), terms,
         made or date.today(), time.perf_counter() - start,
     )  # fmt: skip
+
+
+def _priced(judged, team, catalogue, terms):
+    return [
+        money.owned(judged, team, catalogue, terms),
+        money.rented(judged[judged["kind"] == "gpu"], team, catalogue, terms),
+    ]
+
+
+def _joined(parts, catalogue):
+    columns = list(dict.fromkeys(name for part in parts for name in part.columns))
+    table = pd.concat([part for part in parts if len(part)], ignore_index=True)
+    table = table.reindex(columns=columns)
+    bits = {name: record.bits for name, record in catalogue.formats.items()}
+    return table.assign(bits=table["weight_format"].map(bits))
+
+
+def _simulated(table, judged, team, catalogue, terms):
+    """Let the simulation decide the best options, price them again, until the best are decided."""
+    for turn in range(12):
+        hosted = table["sourcing"].isin(["own", "rent"])
+        good = table[hosted & (table["limit"] == "none")]
+        open_ = good[good["decided_by"] != "simulation"]
+        if turn == 0:
+            distinct = open_.drop_duplicates(sizing.KEYS)
+            kinds = distinct.drop_duplicates(["sourcing", "device_id"])
+            open_ = pd.concat([distinct.head(SIMULATED // 2), kinds])
+            open_ = open_.drop_duplicates(sizing.KEYS).head(SIMULATED)
+        else:  # what would be recommended, and what is cheapest, must not rest on a formula
+            best = {good.index[0], choice(good).name} if len(good) else set()
+            open_ = open_.loc[[row for row in open_.index if row in best]]
+        if open_.empty:
+            return table
+        decided = sizing.decide(open_, team)
+        judged = _updated(judged, decided)
+        again = judged.merge(decided[sizing.KEYS], on=sizing.KEYS)
+        same = pd.MultiIndex.from_frame(decided[sizing.KEYS])
+        stale = hosted & pd.MultiIndex.from_frame(table[sizing.KEYS]).isin(same)
+        parts = [table[~stale], *_priced(again, team, catalogue, terms)]
+        table = _rank(_final_limits(_joined(parts, catalogue), team))
+    return table
+
+
+def _updated(judged, decided):
+    """The rates of the simulation in place of those of the closed forms."""
+    joined = judged[sizing.KEYS].merge(decided, on=sizing.KEYS, how="left")
+    known = joined["rate"].notna().to_numpy()
+    judged = judged.copy()
+    for name in sizing.DECIDED:
+        if name not in judged:
+            judged[name] = pd.Series(np.nan, index=judged.index, dtype=decided[name].dtype)
+        judged.loc[known, name] = joined.loc[known, name].to_numpy()
+    judged.loc[known, "rate_peak"] = judged.loc[known, "saturated"]
+    judged.loc[known & ~(judged["rate"] > 0).to_numpy(), "limit"] = "load"
+    return judged
 
 
 def _final_limits(table, team):
@@ -132,7 +218,10 @@ def _final_limits(table, team):
     forbidden = ~table["sourcing"].isin([*team.policy.sourcing, "nothing"])
     table.loc[forbidden & (table["limit"] == "none"), "limit"] = "policy"
     held = table["sourcing"] == "api"  # an API's speed is its provider's promise, not predicted
-    table["certain"] = (table["limit"] == "none") & (held | np.isfinite(table["total_high"]))
+    # at the slow end of the band too, and without more servers than the policy allows
+    many = table["servers_high"].fillna(0) > team.policy.most_servers
+    sure = np.isfinite(table["total_high"]) & ~many
+    table["certain"] = (table["limit"] == "none") & (held | sure)
     return table
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planner import judge, money, options, plan, team, words
+from planner import judge, money, options, plan, sizing, team, words
 from planner.team import Team
 from planner.terms import Terms
 
@@ -210,9 +210,10 @@ def test_front_keeps_exactly_what_nothing_beats(points):
 
 def test_serving_an_option_again_gives_the_same_rate(planned):
     made = planned("coding_assistant")
-    assert judge.serve(made.chosen, made.team).rate(made.team)[0] == pytest.approx(
-        made.chosen["rate"], rel=1e-6
-    )
+    closed = judge.serve(made.chosen, made.team).rate(made.team, careful=False)[0]
+    assert closed == pytest.approx(made.chosen["rate_closed"], rel=1e-3)
+    again = sizing.carried(sizing.one(made.chosen, made.team), made.team, closed)
+    assert again.rate == pytest.approx(made.chosen["rate"], rel=1e-6)
 
 
 def test_terms_speak_the_teams_currency(records):

@@ -1,0 +1,252 @@
+"""What the users of one option see when the load is not what was planned.
+
+`study` asks the simulation once, for the report and for the notebooks: the curve of latency against
+load, the rate under other seeds, other loads at the planned number of replicas, and one replica
+failing in the busiest hour.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from planner import concurrency, load, simulation, sizing, workload
+from planner.demand import Bursty, Independent, Users
+from planner.team import Team
+
+SEEDS = 5
+POINTS = 13  # of the curve, for each end of the band
+FACTORS = (0.5, 1.0, 1.25, 1.5, 2.0)  # of the last year's peak
+OUTAGE = 600.0  # how long a failed server is away, at least [s]
+MOST_TOGETHER = 16  # replicas that are simulated behind one router
+HOUR = 3600.0
+
+
+@dataclass(frozen=True)
+class Study:
+    """
+    One option under several loads.
+
+    Parameters
+    ----------
+    rate, rate_least, rate_most : float
+        Within the limits, one replica: median and range over the seeds. [1/s]
+    saturated : float
+        With everybody waiting. [1/s]
+    binds, wall : str
+        What stops more calls, and what saturation is made of; see `sizing.Carried`.
+    peak : load.Seen
+        One working replica in the busiest hour of the last year, every spare lost.
+    curve : DataFrame
+        Columns of `load.Seen` with end: middle, or slow (of the band of speed).
+    levels : DataFrame
+        factor, rate [1/s], columns of `load.Seen`, kept, growth [1/s], queued [call],
+        drain [s]: what piles up in an hour and how long it takes to be gone, where nothing
+        can be said about percentiles.
+    outage : DataFrame
+        case (all, one fails, random), ttft_p50, ttft_p95, ttft_p99, tpot_p95 [s] of the calls
+        of the outage, restarted [call], replicas, lost [replica]; empty where there is one
+        replica only, and without times where all stand in one server.
+    """
+
+    rate: float
+    rate_least: float
+    rate_most: float
+    saturated: float
+    binds: str
+    wall: str
+    peak: load.Seen
+    curve: pd.DataFrame
+    levels: pd.DataFrame
+    outage: pd.DataFrame
+
+
+def study(option: pd.Series, team: Team) -> Study:
+    """
+    Ask the simulation about one option.
+
+    Parameters
+    ----------
+    option : Series
+        A row of a plan's options that is owned or rented.
+    team : Team
+        Its workload and limits.
+
+    Returns
+    -------
+    study : Study
+    """
+    planned = team.peak_rate / option["working"]
+    jobs = [(seed, "") for seed in range(SEEDS)] + [(0, "_high")]
+    replicas = dict(
+        zip(jobs, sizing.threads(lambda job: sizing.one(option, team, *job), jobs), strict=True)
+    )
+    middle, slow = replicas[0, ""], replicas[0, "_high"]
+    found = sizing.threads(
+        lambda seed: sizing.carried(replicas[seed, ""], team, float(option["rate"])), range(SEEDS)
+    )
+    rates = np.array([each.rate for each in found])
+    best = found[int(np.argsort(rates)[SEEDS // 2])]
+    steps = np.linspace(0.04, 1.0, POINTS) * _widest(middle, best, planned)
+    seen = sizing.threads(
+        lambda job: job[0].see_rate(job[1]), [(one, x) for one in (middle, slow) for x in steps]
+    )
+    curve = pd.DataFrame(seen).assign(end=np.repeat(["middle", "slow"], POINTS), asked=[*steps] * 2)
+    levels = sizing.threads(lambda factor: _level(middle, team, planned, factor), FACTORS)
+    return Study(
+        float(np.median(rates)), float(rates.min()), float(rates.max()), middle.saturated,
+        best.binds, best.wall, middle.see_rate(planned), curve, pd.DataFrame(levels),
+        _outage(middle, option, team),
+    )  # fmt: skip
+
+
+def _widest(one, best, planned):
+    """The right end of the curve: past the rate within the limits, up to where it is stable."""
+    stable = concurrency.STABLE_BELOW * one.saturated
+    return min(stable, max(2.0 * best.rate, 1.6 * planned, 0.05 * stable))
+
+
+def _level(one, team, planned, factor):
+    rate = factor * planned
+    seen = one.see_rate(rate)
+    usual = planned / team.workload.busiest_hour_share / 24  # the mean hour of a day
+    growth, queued, drain = concurrency.backlog(rate, one.saturated, HOUR, usual)
+    return {
+        "factor": factor, **seen._asdict(), "rate": rate, "utilisation": rate / one.saturated,
+        "kept": sizing.broken(seen._replace(utilisation=0.0), team)[0] <= 1,
+        "growth": float(growth), "queued": float(queued), "drain": float(drain),
+    }  # fmt: skip
+
+
+def _outage(one, option, team):
+    """All replicas in the busiest hour, then one of them away in the middle of it."""
+    number = int(option["replicas"])
+    if not 2 <= number <= MOST_TOGETHER:
+        return pd.DataFrame()
+    # a server takes all of its replicas with it; a rented replica goes alone
+    lost = int(option["per_server"]) if option["sourcing"] == "own" else 1
+    if lost >= number:
+        return pd.DataFrame({"case": ["all"], "lost": [lost], "replicas": [number]})
+    calls = single_calls(one.calls)
+    count = int(np.clip(0.5 * HOUR * team.peak_rate, 2000, len(calls.arrival)))
+    away = max(OUTAGE, 100 / team.peak_rate)  # long enough to be told from chance
+    calls = simulation.Requests(*(part[:count] for part in calls))
+    calls = calls._replace(arrival=workload.arrivals(count, seed=3) / team.peak_rate)
+    served = replace(one, calls=calls)
+    begin = 0.4 * calls.arrival[-1]
+    end = min(begin + away, 0.9 * calls.arrival[-1])
+    scattered = np.random.default_rng(4).integers(number, size=count)
+    cases = {
+        "all": {}, "one fails": {"outages": [(number - 1 - k, begin, end) for k in range(lost)]},
+        "random": {"wanted": scattered},
+    }  # fmt: skip
+
+    def see(case):
+        done = simulation.simulate(calls, one.engine, replicas=number, **cases[case])
+        during = (calls.arrival >= begin) & (calls.arrival <= end)
+        ttft = (done.first_token - calls.arrival + served.handling(done))[during]
+        tpot = ((done.finished - done.first_token) / np.maximum(calls.output - 1, 1))[during]
+        quantiles = np.nanquantile(ttft, [0.5, 0.95, 0.99])
+        return {
+            "case": case, "ttft_p50": quantiles[0], "ttft_p95": quantiles[1],
+            "ttft_p99": quantiles[2], "tpot_p95": float(np.nanquantile(tpot, 0.95)),
+            "restarted": int((done.restarts > 0).sum()), "replicas": number,
+            "lost": lost,
+        }  # fmt: skip
+
+    return pd.DataFrame(sizing.threads(see, cases))
+
+
+def callers(option: pd.Series, team: Team) -> pd.DataFrame:
+    """
+    The planned rate on one working replica, coming in different ways.
+
+    Parameters
+    ----------
+    option : Series
+        A row of a plan's options that is owned or rented.
+    team : Team
+        Its lengths and peak.
+
+    Returns
+    -------
+    table : DataFrame
+        kind (independent, bursty, users) and the columns of `load.Seen`.
+    """
+    ways = (Independent(), Bursty(kind="bursty", variation=3.0), Users(kind="users", think_time=30))
+
+    def see(way):
+        asked = team.workload.model_copy(update={"arrivals": way})
+        one = sizing.one(option, team.model_copy(update={"workload": asked}))
+        return {"kind": way.kind, **one.see_rate(team.peak_rate / option["working"])._asdict()}
+
+    return pd.DataFrame(sizing.threads(see, ways))
+
+
+def single_calls(calls: simulation.Requests) -> simulation.Requests:
+    """Calls that release no others: a session's turns find what they would have found."""
+    return calls._replace(
+        cached=calls.history, work=calls.work_after, pause=np.zeros(len(calls.pause)),
+        successor=np.full(len(calls.successor), simulation.NONE),
+    )  # fmt: skip
+
+
+def day(option: pd.Series, team: Team, seed: int = 0) -> pd.DataFrame:
+    """
+    A whole day on one working replica, by the hour.
+
+    Parameters
+    ----------
+    option : Series
+        A row of a plan's options that is owned or rented.
+    team : Team
+        With ``workload.hourly`` or a trace.
+    seed : int
+        Of moments and lengths.
+
+    Returns
+    -------
+    hours : DataFrame
+        hour, calls, ttft_p50, ttft_p95, ttft_p99, tpot_p95 [s]; the last row, hour -1, is the
+        whole day. Empty where the team states neither.
+    """
+    how, load_ = team.workload.arrivals, team.workload
+    share = (1 + team.growth.yearly) ** (team.growth.years - 1) / option["working"]
+    one = sizing.one(option, team)
+    if how.kind == "trace":
+        calls = how.calls
+        # the trace keeps its shape; its busiest hour is that of the plan
+        first, last, length = workload.busiest_hour(calls.arrival)
+        planned = team.peak_rate / option["working"] * length
+        random = np.random.default_rng(seed)
+        copies = random.poisson(planned / (last - first), len(calls.arrival))
+        rows = np.repeat(np.arange(len(calls.arrival)), copies)
+        moments = np.sort(calls.arrival[rows] + random.uniform(-0.5, 0.5, len(rows)))
+        order = np.argsort(calls.arrival[rows], kind="stable")
+        prompt, output = calls.prompt[rows][order], calls.output[rows][order]
+        arrival = np.maximum(moments, 0.0)
+    elif load_.hourly is not None:
+        count = max(int(load_.calls_per_day * share), 24)
+        arrival = workload.day(count, load_.hourly, seed)
+        prompt, output = load.drawn_lengths(load_, len(arrival), seed)
+    else:
+        return pd.DataFrame()
+    stream = workload.independent(arrival, prompt, output, load_.cached_prompt_share)
+    requests = one.requests(stream)
+    done = simulation.simulate(requests, one.engine)
+    handling = replace(one, calls=requests).handling(done)
+    frame = pd.DataFrame({
+        "hour": (arrival // HOUR).astype(int),
+        "ttft": done.first_token - arrival + handling,
+        "tpot": (done.finished - done.first_token) / np.maximum(output - 1, 1),
+    })  # fmt: skip
+    whole = frame.assign(hour=-1)
+    grouped = pd.concat([frame, whole]).groupby("hour")
+    table = pd.DataFrame({"calls": grouped.size()})
+    for name, share_ in load.QUANTILES.items():
+        table[f"ttft_{name}"] = grouped["ttft"].quantile(share_)
+    table["ttft_mean"] = grouped["ttft"].mean()
+    table["tpot_p95"] = grouped["tpot"].quantile(0.95)
+    return table.reset_index()
