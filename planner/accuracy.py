@@ -15,7 +15,7 @@ from scipy.optimize import least_squares
 
 from planner import bands as stored_bands
 from planner import cases as questions
-from planner import intervals
+from planner import intervals, replay
 from planner.coefficients import PATH, load
 
 DATA = Path(__file__).resolve().parent.parent / "data"
@@ -205,7 +205,7 @@ def folds(rows, held_back):
     return rows[GROUPS[held_back]].map(assigned).to_numpy()
 
 
-def errors(held_back=None, rows=None, constants=None, steps=12):
+def errors(held_back=None, rows=None, constants=None, steps=12, simulate=False):
     """
     Prediction of every row by constants that did not see it.
 
@@ -220,22 +220,28 @@ def errors(held_back=None, rows=None, constants=None, steps=12):
         Start of each fit.
     steps : int
         Evaluations of the derivative per fit at most. [1]
+    simulate : bool
+        Ask the event simulation too.
 
     Returns
     -------
     result : DataFrame
         ``id, metric, kind, device_class, engine, device_id, model_id, value, predicted, ratio``
-        (measured over predicted), ``fold``, ``error`` (absolute, relative to the measured value).
+        (measured over predicted), ``fold``, ``error`` (absolute, relative to the measured value)
+        and, from the simulation, ``simulated`` (NaN where a row names no load) and ``load`` (its
+        level, from ``replay.level``).
     """
     rows = measurements() if rows is None else rows.reset_index(drop=True)
     constants = load(PATH) if constants is None else constants
-    predicted = np.full(len(rows), np.nan)
+    predicted, simulated = np.full((2, len(rows)), np.nan)
     fold = np.zeros(len(rows), dtype=int) if held_back is None else folds(rows, held_back)
     for number in np.unique(fold):
         test = fold == number
         fitted = constants if held_back is None else fit(rows[~test], constants, steps)
         parts, _ = questions.speed_parts(rows[test], fitted)
         predicted[test] = predict(parts, int(test.sum()))
+        if simulate:
+            simulated[test] = replay.predict(parts, rows[test])
     parts, _ = questions.speed_parts(rows, constants)
     kind, regime = np.full(len(rows), "", dtype=object), np.full(len(rows), "", dtype=object)
     for part in parts:
@@ -248,6 +254,9 @@ def errors(held_back=None, rows=None, constants=None, steps=12):
     result["ratio"] = result["value"] / predicted
     result["fold"] = fold
     result["error"] = (predicted / result["value"] - 1.0).abs()
+    users = pd.to_numeric(rows["concurrency"], errors="coerce")
+    result["load"] = np.where(np.isfinite(simulated), replay.level(users), "")
+    result["simulated"] = simulated
     return result
 
 
@@ -307,6 +316,42 @@ def table(result, by=("metric",)):
     }).round(1).reset_index()  # fmt: skip
 
 
+def by_load(held):
+    """
+    Errors of both engines of latency by level of load.
+
+    Parameters
+    ----------
+    held : dict of str to DataFrame
+        Results of ``errors`` by what the fit had not seen.
+
+    Returns
+    -------
+    summary : DataFrame
+        ``held_back, metric, load`` (empty for all levels together), ``latency`` (closed form or
+        simulation), ``rows, median, p90, within_25`` and ``bias`` (median of predicted over
+        measured, less 1) [%].
+    """
+    lines = []
+    for name, result in held.items():
+        loaded = result[result["load"] != ""]
+        for latency, column in (("closed form", "predicted"), ("simulation", "simulated")):
+            signed = 100 * (loaded[column] / loaded["value"] - 1.0)
+            sized = loaded.assign(error=signed.abs() / 100, bias=signed)
+            for by in (["metric", "load"], ["metric"]):
+                bias = sized.groupby(by)["bias"].median().round(1).reset_index()
+                line = table(sized, by).merge(bias, on=by)
+                lines.append(line.assign(held_back=name, latency=latency))
+    columns = ["held_back", "metric", "load", "latency", "rows", "median", "p90", "within_25",
+               "bias"]  # fmt: skip
+    summary = pd.concat(lines)[columns].fillna({"load": ""})
+    order = {load: place for place, load in enumerate([*replay.LEVELS, ""])}
+    return summary.sort_values(
+        ["held_back", "metric", "load", "latency"], kind="stable",
+        key=lambda c: c.map(order) if c.name == "load" else c,
+    ).reset_index(drop=True)  # fmt: skip
+
+
 def publish(directory=DATA):
     """
     Fit, measure and store: constants, bands, measured devices and the table of errors.
@@ -320,7 +365,9 @@ def publish(directory=DATA):
     start = load(PATH)
     constants = fit(constants=start.with_values(start.table["prior"]))  # the same at every call
     write(constants, directory / "constants" / "speed.csv")
-    held = {name: errors(name, constants=constants) for name in GROUPS}
+    held = {name: errors(name, constants=constants, simulate=True) for name in GROUPS}
+    loads = by_load({"nothing": errors(constants=constants, simulate=True), **held})
+    loads.to_csv(directory / "accuracy_by_load.csv", index=False)
     known = pd.concat([held["configuration"], held["model"]])
     intervals.bands(known, held["device"]).to_csv(directory / "bands.csv", index=False)
     for name, result in held.items():

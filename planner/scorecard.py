@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from planner import accuracy, bands, cases, catalogue, comparisons, display
+from planner import accuracy, bands, cases, catalogue, comparisons, display, replay
 from planner.display import Column
 
 DATA = Path(__file__).resolve().parent.parent / "data"
@@ -18,6 +18,7 @@ METRICS = {
     "tpot": ["tpot_ms", "tpot_ms_mean", "tpot_ms_p50"],
     "ttft": ["ttft_ms", "ttft_ms_mean", "ttft_ms_p50", "ttft_ms_p99"],
 }
+LATENCIES = ("closed form", "simulation")  # the two engines of latency
 ERRORS = {
     "rows": Column("Measurements", "", ",.0f"),
     "median": Column("Median error", "%", ".1f"),
@@ -106,6 +107,84 @@ def held_back(unseen: str = "device", by: str = "") -> display.Shown:
     columns = {"prediction": Column("Prediction")}
     columns |= {name: Column(name.capitalize()) for name in split} | ERRORS
     return display.table(chosen, columns, f"Errors on a {unseen} that the fit had not seen")
+
+
+def _by_load(unseen):
+    """Stored errors by level of load: one line per metric and level, both engines beside."""
+    stored = pd.read_csv(DATA / "accuracy_by_load.csv", keep_default_na=False)
+    stored = stored[stored["held_back"] == unseen]
+    keys = ["metric", "load", "rows"]
+    errors = ["median", "p90", "within_25", "bias"]
+    wide = stored.set_index([*keys, "latency"])[errors].unstack("latency")
+    wide.columns = [f"{error} {latency}" for error, latency in wide.columns]
+    wide = wide.reset_index().assign(load=lambda f: f["load"].replace("", "all"))
+    order = {key: place for place, key in enumerate(["ttft", "tpot", "throughput"])}
+    levels = {key: place for place, key in enumerate([*replay.LEVELS, "all"])}
+    place = wide["metric"].map(order) * len(levels) + wide["load"].map(levels)
+    wide["prediction"] = wide["metric"].map(bands.NAMES)
+    return wide.assign(place=place).sort_values("place", ignore_index=True)
+
+
+def by_load(unseen: str = "device") -> display.Shown:
+    """
+    Errors of the closed form and of the simulation by the number of users at once.
+
+    Parameters
+    ----------
+    unseen : str
+        configuration, device, model or source; nothing for the committed constants.
+
+    Returns
+    -------
+    table : Shown
+    """
+    columns = {
+        "prediction": Column("Prediction"),
+        "load": Column("Users at once"),
+        "rows": ERRORS["rows"],
+    }
+    for latency in LATENCIES:
+        columns |= {
+            f"median {latency}": Column(f"{latency.capitalize()}: median error", "%", ".1f"),
+            f"p90 {latency}": Column("90 % are within", "%", ".0f"),
+            f"within_25 {latency}": Column("Within 25 %", "% of rows", ".0f"),
+            f"bias {latency}": Column("Too high or low by", "%", "+.0f"),
+        }
+    note = "No measured row has open arrivals; all are users who ask again when they are answered."
+    return display.table(
+        _by_load(unseen), columns, f"Errors by load on a {unseen} that the fit had not seen", note
+    )
+
+
+def by_load_text() -> str:
+    """
+    The errors by load as a Markdown table: median / 90th percentile / share within 25 %. [%]
+
+    Returns
+    -------
+    text : str
+        Closed form and simulation of the latencies, on configurations and devices that the fit
+        had not seen.
+    """
+    unseen = ("configuration", "device")
+    heads = [f"{latency}, unseen {name}" for name in unseen for latency in LATENCIES]
+    frames = {name: _by_load(name) for name in unseen}
+    lines = [
+        "| prediction | users at once | rows | " + " | ".join(heads) + " |",
+        "|---|---|--:|" + "--:|" * len(heads),
+    ]
+    for at, row in frames["configuration"].iterrows():
+        if row["prediction"] == "Throughput" or row["load"] == "all":
+            continue  # nearly all of one user, and the first table's
+        cells = [
+            f"{frame.at[at, f'median {latency}']:.1f} / {frame.at[at, f'p90 {latency}']:.0f} / "
+            f"{frame.at[at, f'within_25 {latency}']:.0f}"
+            for frame in frames.values()
+            for latency in LATENCIES
+        ]
+        start = f"| {row['prediction']} | {row['load']} | {row['rows']} | "
+        lines.append(start + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 def families() -> display.Shown:
