@@ -3,8 +3,8 @@ Money of one option: capital and yearly cost of owning, of renting, and of an AP
 
 Plain numbers in, plain numbers out. All money is in one currency, and costs are positive; an income
 in a table of costs, such as the residual value, is negative. Rates and shares are fractions: 0.08,
-not 8. Years are the last axis: N options over 3 years have the shape (N, 3). Tariffs stay per kWh
-and per kW and month, as they are quoted; powers are in W. `planner.finance` does the rest.
+not 8. Years are the last axis: N options over 3 years have the shape (N, 3). `planner.outlay` holds
+the items of one year, `planner.finance` interest and break-even.
 """
 
 import numpy as np
@@ -24,206 +24,22 @@ from planner.finance import (  # noqa: F401  (one name for all questions of mone
     residual_value,
     straight_line_depreciation,
 )
-
-HOURS_PER_YEAR = 8760.0
-WATTS_PER_KILOWATT = 1000.0
-
-
-def energy_cost(servers, power_idle, power_load, utilisation, tariff, pue=1):
-    """
-    Electricity of one year: 8760 h x PUE x tariff x N x (idle + (load - idle) x utilisation).
-
-    Parameters
-    ----------
-    servers : numeric
-        Servers switched on. [server]
-    power_idle, power_load : numeric
-        Power at the wall, idle and under full load. [W]
-    utilisation : numeric
-        Share of the year under load, as a mean over all servers. [fraction]
-    tariff : numeric
-        Price of electricity. [currency/kWh]
-    pue : numeric
-        Power usage effectiveness; survey mean 1.54 [1]_, an office room is worse. [ratio]
-
-    Returns
-    -------
-    cost : numeric
-        [currency/year]
-
-    References
-    ----------
-    .. [1] Uptime Institute, Global Data Center Survey 2025.
-    .. [2] Latif et al., IEEE Access 13, 2025: power of a server is linear in load between the two.
-
-    Examples
-    --------
-    >>> energy_cost(1, 2000, 8400, [0, 0.5], 0.1, pue=1.5)
-    array([2628. , 6832.8])
-    """
-    servers, idle, load, tariff, pue = _amounts(
-        servers=servers, power_idle=power_idle, power_load=power_load, tariff=tariff, pue=pue
-    )
-    if np.any(idle > load):
-        raise ValueError("power_idle is above power_load; check that the two are not swapped")
-    if np.any(pue < 1):
-        raise ValueError(f"pue must be at least 1, not {pue.min()}; write it as a ratio like 1.5")
-    power = idle + (load - idle) * _shares(utilisation=utilisation)
-    return HOURS_PER_YEAR * pue * tariff * servers * power / WATTS_PER_KILOWATT
-
-
-def facility_cost(
-    servers, power_idle, power_load, utilisation, *, tariff=None, pue=1, colocation_price=None
-):
-    """
-    Electricity or colocation of one year: exactly one of the two, never both.
-
-    Parameters
-    ----------
-    servers : numeric
-        Servers switched on. [server]
-    power_idle, power_load : numeric
-        Power at the wall, idle and under full load; colocation contracts the latter. [W]
-    utilisation : numeric
-        Share of the year under load, as a mean over all servers. [fraction]
-    tariff, pue : numeric or None
-        Price of electricity, and power usage effectiveness. [currency/kWh], [ratio]
-    colocation_price : numeric or None
-        Rent; where electricity is billed apart, add it. [currency/kW/month]
-
-    Returns
-    -------
-    energy, colocation : tuple of numeric
-        One of them zero. [currency/year]
-
-    References
-    ----------
-    .. [1] CBRE, Global Data Center Trends 2025 (rent is quoted per contracted kW and month).
-
-    Examples
-    --------
-    >>> print(*facility_cost(2, 2000, 8400, 0.5, colocation_price=200))
-    0.0 40320.0
-    """
-    if (tariff is None) == (colocation_price is None):
-        raise ValueError(
-            f"tariff = {tariff} and colocation_price = {colocation_price}: give exactly one, "
-            "or electricity is counted twice or not at all"
-        )
-    if colocation_price is None:
-        energy = energy_cost(servers, power_idle, power_load, utilisation, tariff, pue)
-        return energy, energy * 0.0
-    servers, power, price = _amounts(
-        servers=servers, power_load=power_load, colocation_price=colocation_price
-    )
-    colocation = servers * power / WATTS_PER_KILOWATT * price * MONTHS_PER_YEAR
-    return colocation * 0.0, colocation
-
-
-def capex(
-    hardware, network=0, *, spares_rate=0, installation_rate=0, tax_rate=0, contingency_rate=0
-):
-    """
-    What must be paid before the first request, line by line.
-
-    Parameters
-    ----------
-    hardware, network : numeric
-        Quoted price of the servers, and of switches, optics and cables. [currency]
-    spares_rate, installation_rate : numeric
-        Spare parts, and freight with installation, of hardware plus network. [fraction]
-    tax_rate : numeric
-        Tax that is not recovered, on all of the above. [fraction]
-    contingency_rate : numeric
-        On all of the above; optimism bias x (1 - share mitigated) [1]_. [fraction]
-
-    Returns
-    -------
-    lines : dict of numeric
-        hardware, network, spares, installation, tax, contingency and their total. [currency]
-
-    References
-    ----------
-    .. [1] HM Treasury, Green Book supplementary guidance: optimism bias (equipment 10 to 200 %).
-
-    Examples
-    --------
-    >>> print(f"{capex(100, contingency_rate=0.51 * (1 - 0.92))['total']:.2f}")
-    104.08
-    """
-    hardware, network, contingency_rate = _amounts(
-        hardware=hardware, network=network, contingency_rate=contingency_rate
-    )
-    spares_rate, installation_rate, tax_rate = _shares(
-        spares_rate=spares_rate, installation_rate=installation_rate, tax_rate=tax_rate
-    )
-    bought = hardware + network
-    spares, installation = bought * spares_rate, bought * installation_rate
-    tax = (bought + spares + installation) * tax_rate
-    contingency = (bought + spares + installation + tax) * contingency_rate
-    lines = {"hardware": hardware, "network": network, "spares": spares}
-    lines |= {"installation": installation, "tax": tax, "contingency": contingency}
-    return {**lines, "total": sum(lines.values())}
-
-
-def yearly_operating_cost(
-    servers, *, price=0, support_rate=0, accelerators=0, software=0, staff_rate=0, staff_hours=0,
-    staff_hours_fixed=0, other=0, other_fixed=0,
-):  # fmt: skip
-    """
-    Running cost of one year, except electricity and colocation, line by line.
-
-    Parameters
-    ----------
-    servers : numeric
-        Servers owned. [server]
-    price : numeric
-        List price of a server. [currency/server]
-    support_rate : numeric
-        Support contract (and insurance), as a share of the list price. [fraction/year]
-    accelerators : numeric
-        Accelerators that need a licence. [accelerator/server]
-    software : numeric
-        Licence. [currency/accelerator/year]
-    staff_rate : numeric
-        Full cost of an hour of work. [currency/h]
-    staff_hours, staff_hours_fixed : numeric
-        Work per server, and for all of them together. [h/server/year], [h/year]
-    other, other_fixed : numeric
-        Anything else (remote hands), likewise. [currency/server/year], [currency/year]
-
-    Returns
-    -------
-    lines : dict of numeric
-        support, software, staff and other. [currency/year]
-
-    References
-    ----------
-    .. [1] NVIDIA, AI Enterprise licensing guide (licence per accelerator and year).
-
-    Examples
-    --------
-    >>> yearly_operating_cost([1, 2], price=1000, support_rate=0.05, staff_rate=60,
-    ...                       staff_hours=10)["staff"]
-    array([ 600., 1200.])
-    """
-    servers, price, accelerators, software, rate, hours, hours_fixed, other, other_fixed = _amounts(
-        servers=servers, price=price, accelerators=accelerators, software=software,
-        staff_rate=staff_rate, staff_hours=staff_hours, staff_hours_fixed=staff_hours_fixed,
-        other=other, other_fixed=other_fixed,
-    )  # fmt: skip
-    return {
-        "support": servers * price * _shares(support_rate=support_rate),
-        "software": servers * accelerators * software,
-        "staff": (servers * hours + hours_fixed) * rate,
-        "other": servers * other + other_fixed,
-    }
+from planner.outlay import (  # noqa: F401
+    HOURS_PER_YEAR,
+    WATTS_PER_KILOWATT,
+    book_value,
+    capex,
+    energy_cost,
+    facility_cost,
+    lease_payment,
+    yearly_operating_cost,
+)
 
 
 def owned_cost(
     needed, price, capital, *, power_idle, power_load, utilisation, tariff=None, pue=1,
-    colocation_price=None, tariff_growth=0, residual_share=0, residual_age=3, rate=0, life=np.inf,
-    **operating,
+    colocation_price=None, metered_tariff=0, tariff_growth=0, residual_share=0, residual_age=3,
+    rate=0, life=np.inf, decommission_share=0, lease_rate=None, lease_residual=0, **operating,
 ):  # fmt: skip
     """
     Cost of owning, year by year, of many options at once; servers are bought in the year needed.
@@ -243,6 +59,9 @@ def owned_cost(
         Share of the year under load, mean over the servers owned. [fraction]
     tariff, pue, colocation_price : numeric or None, shape (...)
         As in `facility_cost`, in the first year. [currency/kWh], [ratio], [currency/kW/month]
+    metered_tariff : numeric, shape (...)
+        What the landlord of a colocation charges for the electricity that he meters, as part of
+        the line colocation; zero where the rent includes it. [currency/kWh]
     tariff_growth : numeric, shape (...)
         Yearly rise of the tariff or of the colocation price. [1/year]
     residual_share, residual_age : numeric, shape (...)
@@ -250,16 +69,24 @@ def owned_cost(
     rate : numeric, shape (...)
         Discount rate: purchases count at each year's start, all else at its end. [1/year]
     life : float
-        Whole years after which a server is replaced. [year]
+        Whole years after which a server is replaced: its economic life. [year]
+    decommission_share : numeric, shape (...)
+        Removal and destruction of data, at the end of every server's use. [fraction of price]
+    lease_rate : numeric or None, shape (...)
+        Interest of a lease, as in `lease_payment`, until the end of the plan or of the server's
+        life; None where the servers are bought. [1/year]
+    lease_residual : numeric, shape (...)
+        Share of the price that the lessor reckons with after `residual_age` years. [fraction]
     **operating : numeric, shape (...)
         As in `yearly_operating_cost`.
 
     Returns
     -------
     table : dict of ndarray
-        bought and owned [server]; capex, energy, colocation, support, software, staff, other,
-        residual (negative) and their sum yearly, all of shape (..., years) [currency/year]; total
-        and npv (present value of the costs, positive), of shape (...). [currency]
+        bought and owned [server]; capex, lease, energy, colocation, support, software, staff,
+        other, decommissioning, residual (negative) and their sum yearly, all of shape
+        (..., years) [currency/year]; total and npv (present value of the costs, positive), of
+        shape (...). [currency]
 
     References
     ----------
@@ -272,26 +99,38 @@ def owned_cost(
     >>> print(table["capex"][0], table["energy"][0], table["residual"][0].round(2))
     [120. 120.   0.] [438. 876. 876.] [  0.     0.   -90.46]
     """
-    price, capital, idle, load, tariff, growth, pue, colocation_price, share, share_age = (
+    (price, capital, idle, load, tariff, growth, pue, colocation_price, metered, share, share_age,
+     removal, interest, lessor) = (
         value if value is None else np.asarray(value, float)[..., None]
         for value in (price, capital, power_idle, power_load, tariff, tariff_growth, pue,
-                      colocation_price, residual_share, residual_age)
+                      colocation_price, metered_tariff, residual_share, residual_age,
+                      decommission_share, lease_rate, lease_residual)
     )  # fmt: skip
     operating = {name: np.asarray(value, float)[..., None] for name, value in operating.items()}
     _amounts(capital=capital)
-    bought, owned = _purchases(needed, life)
+    bought, owned = purchases(needed, life)
     year = np.arange(bought.shape[-1])
     age = year.size - year
-    tariff, rent = (
-        p if p is None else p * (1 + growth) ** year for p in (tariff, colocation_price)
-    )
+    used = np.minimum(age, life)  # years until the end of the plan or of a server's life
+    dearer = (1 + growth) ** year
+    tariff, rent = (p if p is None else p * dearer for p in (tariff, colocation_price))
     energy, colocation = facility_cost(
         owned, idle, load, utilisation, tariff=tariff, pue=pue, colocation_price=rent
     )
-    left = (bought * residual_value(price, age, share, share_age) * (age <= life)).sum(axis=-1)
-    at_start = bought * capital
+    if rent is not None:
+        colocation = colocation + energy_cost(owned, idle, load, utilisation, metered * dearer, pue)
     lines = {"energy": energy, "colocation": colocation}
     lines |= yearly_operating_cost(owned, price=price, **operating)
+    removed = bought * price * removal
+    lines["decommissioning"] = _in_year(removed, used, last=True)
+    if lease_rate is None:
+        at_start = bought * capital
+        left = (bought * residual_value(price, age, share, share_age) * (age <= life)).sum(axis=-1)
+        lines["lease"] = np.zeros_like(owned)
+    else:
+        at_start, left = np.zeros_like(bought), np.zeros(bought.shape[:-1])
+        returned = residual_value(price, used, lessor, share_age)
+        lines["lease"] = _in_year(bought * lease_payment(capital, returned, interest, used), used)
     at_end = sum(lines.values())
     residual = np.where(age == 1, -left[..., None], 0.0)
     at_start, at_end, residual = np.broadcast_arrays(at_start, at_end, residual)
@@ -302,8 +141,40 @@ def owned_cost(
     return {**table, "yearly": yearly, "total": yearly.sum(axis=-1), "npv": npv}
 
 
-def _purchases(needed, life):
-    """Servers bought at each year's start, and servers then owned."""
+def _in_year(amounts, used, last=False):
+    """What purchases of each year cost in every year of their use, or in the last one only."""
+    spread = np.zeros_like(amounts)
+    for year, years in enumerate(used.astype(int)):
+        first = year + years - 1 if last else year
+        spread[..., first : year + years] += amounts[..., year, None]
+    return spread
+
+
+def purchases(needed, life=np.inf):
+    """
+    Servers bought and owned when each is kept until its life ends.
+
+    Parameters
+    ----------
+    needed : array_like, shape (..., years)
+        Servers that the load of each year needs. [server]
+    life : float
+        Whole years after which a server is replaced. [year]
+
+    Returns
+    -------
+    bought, owned : ndarray, shape (..., years)
+        Bought at each year's start, and owned then. [server]
+
+    References
+    ----------
+    .. [1] Definition.
+
+    Examples
+    --------
+    >>> purchases([2, 1, 3, 3], life=3)
+    (array([2., 0., 1., 2.]), array([2., 2., 3., 3.]))
+    """
     if not (life >= 1 and (np.isinf(life) or life == int(life))):
         raise ValueError(f"life = {life:g} must be a whole number of years, 1 or more")
     (needed,) = _amounts(needed=np.atleast_1d(needed))

@@ -5,27 +5,29 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from planner import concurrency, cost, finance
+from planner import finance, pricing
 from planner.catalogue import Catalogue
+from planner.pricing import LINES
 from planner.team import Team
 from planner.terms import Terms
 
-HOURS_PER_YEAR = 8760.0
 TIERS = ("specialty", "median", "hyperscaler", "long-tail")  # the first that lists a device is used
-LINES = ("capex", "energy", "support", "staff", "other", "rent", "api", "residual")
+CONTRACTS = ("on demand", "reserved")
+CASES = (
+    ("", "rate", "price"),
+    ("_low", "rate_high", "price_low"),
+    ("_high", "rate_low", "price_high"),
+)
 
 
 def load_by_year(team: Team) -> np.ndarray:
     """Calls per second in the busiest hour of every year of the plan. [1/s]"""
-    years = np.arange(team.growth.years)
-    return team.workload.busiest_hour_rate * (1 + team.growth.yearly) ** years
+    return pricing.demand(team).peak
 
 
 def calls_by_year(team: Team) -> np.ndarray:
     """Calls in every year of the plan. [call/year]"""
-    years = np.arange(team.growth.years)
-    first = team.workload.calls_per_day * team.workload.days_per_year
-    return first * (1 + team.growth.yearly) ** years
+    return pricing.demand(team).calls
 
 
 def working_by_year(rate: np.ndarray, team: Team) -> np.ndarray:
@@ -44,13 +46,12 @@ def working_by_year(rate: np.ndarray, team: Team) -> np.ndarray:
     replicas : ndarray, shape (N, years)
         Infinite where one replica carries nothing. [replica]
     """
-    each = np.nan_to_num(np.asarray(rate, float))[:, None]
-    return concurrency.replicas_needed(load_by_year(team), each, spare=0)
+    return pricing.working(rate, load_by_year(team))
 
 
 def owned(judged: pd.DataFrame, team: Team, catalogue: Catalogue, terms: Terms) -> pd.DataFrame:
     """
-    Cost of buying the servers for each judged deployment.
+    Cost of buying the servers for each judged deployment, or of leasing them.
 
     Parameters
     ----------
@@ -65,25 +66,25 @@ def owned(judged: pd.DataFrame, team: Team, catalogue: Catalogue, terms: Terms) 
         The rows with replicas, servers, devices, price, capex, total, total_low, total_high, npv
         and one column per line and year.
     """
-    servers = _server_prices(team, catalogue, terms)
+    servers = server_prices(team, catalogue, terms)
     row = servers.loc[judged["server_id"]].reset_index(drop=True)
+    machines = {name: row[name].to_numpy(float) for name in MACHINE}
     per_server = judged["per_server"].to_numpy(float)
+    peak, calls = pricing.demand(team)
     results = {}
-    for case, rate, price in (
-        ("", "rate", "price"),
-        ("_low", "rate_high", "price_low"),
-        ("_high", "rate_low", "price_high"),
-    ):
-        working = working_by_year(judged[rate].to_numpy(float), team)
-        needed = np.ceil((working + team.policy.spare_replicas) / per_server[:, None])
-        needed = needed + team.policy.spare_servers
-        busy = _busy(judged, needed * per_server[:, None], team)
-        results[case] = working, _owned(needed, row[price].to_numpy(), row, busy, team, terms)
+    for case, rate, price in CASES:
+        working = pricing.working(judged[rate].to_numpy(float), peak)
+        table = pricing.own(
+            working, per_server, judged["rate_peak"].to_numpy(float),
+            row[price].to_numpy(float), machines, calls, team, terms,
+        )  # fmt: skip
+        results[case] = working, table
     working, table = results[""]
     spare = team.policy.spare_replicas + team.policy.spare_servers * per_server
     priced = judged.assign(
         sourcing="own",
         provider="",
+        contract=team.policy.purchase,
         working=working[:, -1],
         working_high=results["_high"][0][:, -1],
         replicas=working[:, -1] + spare,
@@ -101,59 +102,65 @@ def owned(judged: pd.DataFrame, team: Team, catalogue: Catalogue, terms: Terms) 
 
 def rented(judged: pd.DataFrame, team: Team, catalogue: Catalogue, terms: Terms) -> pd.DataFrame:
     """
-    Cost of renting the accelerators around the clock for each judged deployment.
+    Cost of renting the accelerators for each judged deployment, on demand and reserved.
 
     Parameters
     ----------
     judged : DataFrame
-        Rows from `judge`; servers with the same accelerator count once.
+        Rows from `judge`; servers with the same accelerator count once. Rows that already have a
+        ``contract`` are priced under that one only.
     team, catalogue, terms
         Requirement, prices and assumptions.
 
     Returns
     -------
     priced : DataFrame
-        As from `owned`; server_id is empty and provider names the market.
+        As from `owned`; server_id is empty, provider names the market and contract is on demand
+        or reserved.
     """
-    offers = {}
-    for tier in reversed(TIERS):
-        offers |= {r.device: r for r in catalogue.rentals.values() if r.tier == tier}
-    keys = ["model_id", "weight_format", "engine", "device_id", "tp"]
-    rows = judged[judged["device_id"].isin(offers)].drop_duplicates(keys).reset_index(drop=True)
+    offers = rental_offers(catalogue)
+    rows = judged[judged["device_id"].isin(offers)]
+    if "contract" not in rows:
+        rows = pd.concat([rows.assign(contract=contract) for contract in CONTRACTS])
+    keys = ["model_id", "weight_format", "engine", "device_id", "tp", "contract"]
+    rows = rows.drop_duplicates(keys).reset_index(drop=True)
     if rows.empty:
         return rows
     offer = [offers[device] for device in rows["device_id"]]
     spare = team.policy.spare_replicas + team.policy.spare_servers  # each replica fails alone
-    decline = (1 - terms("rental_price_decline")) ** np.arange(team.growth.years)
+    each, reserved = rows["tp"].to_numpy(float), (rows["contract"] == "reserved").to_numpy()
+    peak = load_by_year(team)
     results = {}
-    for case, rate, price in (
-        ("", "rate", "price"),
-        ("_low", "rate_high", "price_low"),
-        ("_high", "rate_low", "price_high"),
-    ):
-        working = working_by_year(rows[rate].to_numpy(float), team)
-        replicas = working + spare
+    for case, rate, price in CASES:
+        working = pricing.working(rows[rate].to_numpy(float), peak)
         rent = np.array([terms.money(getattr(o, price), o.currency) for o in offer])
-        devices = np.where(np.isfinite(replicas), replicas, 0) * rows["tp"].to_numpy()[:, None]
-        yearly = cost.rented_cost(devices, rent[:, None], HOURS_PER_YEAR) * decline
-        staff = _staff(team, terms, servers=0)
-        table = _table(yearly.shape, terms, rent=yearly, staff=staff)
-        results[case] = working, _unless_never(replicas, table), rent
+        table = pricing.rent(working, each, rent, reserved, team, terms)
+        results[case] = working, table, rent
     working, table, rent = results[""]
+    ending = np.where(reserved, ", reserved", "")
+    discount = np.where(reserved, terms("rental_reserved_discount"), 0.0)
     priced = rows.assign(
         sourcing="rent",
-        provider=[f"{o.tier} cloud" for o in offer],
+        provider=[f"{o.tier} cloud{end}" for o, end in zip(offer, ending, strict=True)],
         server_id="",
         working=working[:, -1],
         working_high=results["_high"][0][:, -1],
         replicas=working[:, -1] + spare,
         servers=np.nan,
-        price=rent,
+        price=rent * (1 - discount),
     )
     priced["devices"] = priced["replicas"] * priced["n_devices"]
     priced["total_low"] = results["_low"][1]["total"]
     priced["total_high"] = results["_high"][1]["total"]
     return _with_lines(priced, table)
+
+
+def rental_offers(catalogue: Catalogue) -> dict:
+    """The rental that is used for each accelerator: the first of `TIERS` that lists it."""
+    offers = {}
+    for tier in reversed(TIERS):
+        offers |= {r.device: r for r in catalogue.rentals.values() if r.tier == tier}
+    return offers
 
 
 def apis(team: Team, catalogue: Catalogue, terms: Terms, quality: dict) -> pd.DataFrame:
@@ -172,26 +179,14 @@ def apis(team: Team, catalogue: Catalogue, terms: Terms, quality: dict) -> pd.Da
     priced : DataFrame
         One row per API price, with limit quality where the model is not one of them.
     """
-    load, calls = team.workload, calls_by_year(team)
     offers = list(catalogue.api_prices.values())
-    prices = [
-        [terms.money(amount, offer.currency) for offer, amount in zip(offers, column, strict=True)]
-        for column in (
-            [offer.input for offer in offers],
-            [offer.output for offer in offers],
-            [offer.input if offer.cached_input is None else offer.cached_input for offer in offers],
-        )
-    ]
-    prompt = calls * load.prompt_tokens
+    prices = [api_prices(offer, team, terms) for offer in offers]
+    prices, calls = np.array(prices, float).T, calls_by_year(team)
 
-    def yearly(decline):
-        return cost.api_cost(
-            prompt, calls * load.output_tokens, *np.array(prices[:2]),
-            cached_tokens=prompt * load.cached_prompt_share, cached_price=np.array(prices[2]),
-            yearly_decline=decline,
-        )  # fmt: skip
+    def total(end):
+        decline = terms("api_price_decline", end)
+        return pricing.api(prices, calls, team, terms, decline)["total"]
 
-    middle = yearly(terms("api_price_decline"))
     priced = pd.DataFrame(
         {
             "sourcing": "api",
@@ -199,11 +194,17 @@ def apis(team: Team, catalogue: Catalogue, terms: Terms, quality: dict) -> pd.Da
             "model_id": [offer.model_id or offer.id for offer in offers],
             "quality": [quality.get(offer.model_id, np.nan) for offer in offers],
             "limit": ["none" if offer.model_id in quality else "quality" for offer in offers],
-            "total_low": yearly(terms("api_price_decline", "high")).sum(axis=-1),
-            "total_high": yearly(terms("api_price_decline", "low")).sum(axis=-1),
+            "total_low": total("high"),
+            "total_high": total("low"),
         }
     )
-    return _with_lines(priced, _table(middle.shape, terms, api=middle))
+    return _with_lines(priced, pricing.api(prices, calls, team, terms))
+
+
+def api_prices(offer, team: Team, terms: Terms) -> list:
+    """Prompt, output and cached prompt of an API in the team's currency. [currency/token]"""
+    mean = pricing.api_prices(offer, team.workload)
+    return [terms.money(price, offer.currency) for price in mean]
 
 
 def nothing(team: Team, terms: Terms) -> pd.DataFrame:
@@ -222,7 +223,7 @@ def nothing(team: Team, terms: Terms) -> pd.DataFrame:
     """
     row = {"sourcing": "nothing", "provider": "", "model_id": "", "limit": "load"}
     row |= {"total_low": 0.0, "total_high": 0.0}
-    return _with_lines(pd.DataFrame([row]), _table((1, team.growth.years), terms))
+    return _with_lines(pd.DataFrame([row]), pricing.added_up((1, team.growth.years), terms))
 
 
 def per_million_tokens(total: float, team: Team) -> float:
@@ -236,8 +237,23 @@ def tokens(team: Team) -> float:
     return float(calls_by_year(team).sum() * (load.prompt_tokens + load.output_tokens))
 
 
-def _server_prices(team, catalogue, terms):
-    """Price per server in the team's currency, a quote of the team before the catalogue's."""
+MACHINE = ("idle", "load", "devices", "rack_units", "software")
+
+
+def server_prices(team: Team, catalogue: Catalogue, terms: Terms) -> pd.DataFrame:
+    """
+    Servers by id in the team's currency, a quote of the team before the catalogue's price.
+
+    Parameters
+    ----------
+    team, catalogue, terms
+        Quotes, prices and exchange rates.
+
+    Returns
+    -------
+    servers : DataFrame
+        price, price_low, price_high [currency]; idle, load [W]; devices, rack_units, software.
+    """
     rows = {}
     for server in catalogue.servers.values():
         quote = team.quotes.get(server.id)
@@ -248,68 +264,24 @@ def _server_prices(team, catalogue, terms):
                 terms.money(amount, server.currency)
                 for amount in (server.price_low, server.price, server.price_high)
             )
-        rows[server.id] = {
-            "price": middle, "price_low": low, "price_high": high, "idle": server.power_idle,
-            "load": server.power_load,
-        }  # fmt: skip
+        rows[server.id] = {"price": middle, "price_low": low, "price_high": high, **machine(server)}
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def _owned(needed, price, row, busy, team, terms):
-    possible = np.where(np.isfinite(needed), needed, 0.0)
-    capital = cost.capex(
-        price,
-        price * terms("network_adder"),
-        spares_rate=terms("spares_rate"),
-        installation_rate=terms("installation_rate"),
-        tax_rate=terms("tax_rate"),
-        contingency_rate=terms("contingency_rate"),
-    )["total"]
-    region = team.policy.region
-    table = cost.owned_cost(
-        possible, price, capital,
-        power_idle=row["idle"].to_numpy(), power_load=row["load"].to_numpy(), utilisation=busy,
-        tariff=terms(f"electricity_tariff_{region}"),
-        tariff_growth=terms("electricity_tariff_growth"), pue=terms("pue"),
-        residual_share=terms("residual_3y"), rate=terms("discount_rate"),
-        support_rate=terms("support_rate") + terms("insurance_rate"),
-        staff_rate=terms(f"staff_rate_{region}"),
-        staff_hours=terms("staff_hours_per_server"), staff_hours_fixed=terms("staff_hours_fixed"),
-    )  # fmt: skip
-    return _unless_never(needed, table)
-
-
-def _busy(judged, replicas, team):
-    """Share of the year that the replicas work, as a mean over all of them. [fraction]"""
-    seconds = calls_by_year(team)[:, None] / judged["rate_peak"].to_numpy(float)
-    share = seconds.T / (np.maximum(replicas, 1.0) * HOURS_PER_YEAR * 3600)
-    return np.clip(np.nan_to_num(share), 0.0, 1.0)
-
-
-def _staff(team, terms, servers):
-    hours = terms("staff_hours_fixed") + terms("staff_hours_per_server") * servers
-    return hours * terms(f"staff_rate_{team.policy.region}")
-
-
-def _table(shape, terms, **lines):
-    """Cost lines by year of an option that owns nothing, in the form of `cost.owned_cost`."""
-    table = {name: np.broadcast_to(np.asarray(line, float), shape) for name, line in lines.items()}
-    yearly = sum(table.values(), np.zeros(shape))
-    npv = finance.present_value(yearly, terms("discount_rate"))
-    return {**table, "yearly": yearly, "total": yearly.sum(axis=-1), "npv": npv}
-
-
-def _unless_never(replicas, table):
-    """Infinite cost where one replica carries nothing."""
-    never = ~np.isfinite(replicas).all(axis=1)
-    return {**table, **{name: np.where(never, np.inf, table[name]) for name in ("total", "npv")}}
+def machine(server) -> dict:
+    """What `pricing.own` needs to know of a server besides its price. [W, accelerator]"""
+    return {
+        "idle": server.power_idle, "load": server.power_load, "devices": server.devices,
+        "rack_units": server.rack_units, "software": float(server.kind == "gpu"),
+    }  # fmt: skip
 
 
 def _with_lines(priced, table):
-    """Add total, npv and, for the chosen rows' tables, every line of every year."""
+    """Add total, npv and every line of every year, in the place of older ones."""
     years = table["yearly"].shape[-1]
     columns = {"total": table["total"], "npv": table["npv"]}
     for name in LINES:
         line = np.broadcast_to(table.get(name, 0.0), table["yearly"].shape)
         columns |= {f"{name}_{year + 1}": line[:, year] for year in range(years)}
+    priced = priced.drop(columns=[name for name in columns if name in priced])
     return pd.concat([priced, pd.DataFrame(columns, index=priced.index)], axis=1)

@@ -56,7 +56,8 @@ class Terms:
         self._used[key] = record
         if own is not None:
             return own
-        return self.money(getattr(record, which), record.unit)
+        figure = getattr(record, which)
+        return figure if key.startswith("fx_") else self.money(figure, record.unit)
 
     def money(self, amount: float, unit: str) -> float:
         """
@@ -73,10 +74,17 @@ class Terms:
         -------
         amount : float
         """
-        currency = MONEY.match(unit)
-        if not currency:
+        found = MONEY.match(unit)
+        if not found or found.group() == self.team.currency:
             return amount
-        return convert(amount, currency.group(), self.team.currency, self.catalogue)
+        return amount * (self._per_dollar(self.team.currency) / self._per_dollar(found.group()))
+
+    def _per_dollar(self, currency: str) -> float:
+        """Exchange rate, the team's own before the catalogue's. [currency/USD]"""
+        key = f"fx_{currency.lower()}_per_usd"
+        if currency == "USD" or key not in self.catalogue.assumptions:
+            return convert(1.0, "USD", currency, self.catalogue)
+        return self(key)
 
     def register(self) -> pd.DataFrame:
         """
@@ -96,7 +104,9 @@ class Terms:
                     "value": self(key),
                     "low": own if own is not None else self(key, "low"),
                     "high": own if own is not None else self(key, "high"),
-                    "unit": MONEY.sub(self.team.currency, record.unit, count=1),
+                    "unit": record.unit
+                    if key.startswith("fx_")
+                    else MONEY.sub(self.team.currency, record.unit, count=1),
                     "status": "team file" if own is not None else record.status,
                     "source": f"{self.team.owner}" if own is not None else record.source,
                     "source_date": "" if own is not None else record.source_date,

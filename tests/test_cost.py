@@ -168,7 +168,13 @@ def test_capex_by_hand():
     lines = cost.capex(
         1000, 100, spares_rate=0.05, installation_rate=0.02, tax_rate=0.1, contingency_rate=0.2
     )
-    assert_allclose(list(lines.values()), [1000, 100, 55, 22, 117.7, 258.94, 1553.64])
+    named = [1000, 100, 0, 0, 55, 22, 117.7, 258.94, 1553.64]
+    assert_allclose(list(lines.values()), named)
+    lines = cost.capex(
+        1000, 100, storage=300, rack=200, spares_rate=0.1, installation_rate=0.05, tax_rate=0.1
+    )
+    # Spare parts of what breaks, installation of everything, tax on all of it.
+    assert_allclose(list(lines.values()), [1000, 100, 300, 200, 110, 80, 179, 0, 1969])
 
 
 def test_owned_cost_by_hand():
@@ -204,6 +210,67 @@ def test_servers_stay_until_their_life_ends():
     assert table["bought"].tolist() == [2, 0, 1, 2]
     assert table["owned"].tolist() == [2, 2, 3, 3]
     assert table["residual"][-1] == -3  # the two of the first year are worth nothing
+
+
+def test_a_plan_longer_than_the_life_buys_again():
+    price = {"price": 100, "capital": 120, "utilisation": 0, "tariff": 0, **SERVER}
+    short = cost.owned_cost([1] * 3, life=5, **price)
+    assert short["bought"].tolist() == [1, 0, 0]
+    table = cost.owned_cost([1] * 7, life=3, residual_share=0.38, decommission_share=0.1, **price)
+    assert table["bought"].tolist() == [1, 0, 0, 1, 0, 0, 1]
+    assert_allclose(table["capex"], [120, 0, 0, 120, 0, 0, 120])
+    assert_allclose(table["decommissioning"], [0, 0, 10, 0, 0, 10, 10])
+    assert_allclose(table["residual"][-1], -100 * 0.38 ** (1 / 3))  # only the last is worth a thing
+    assert table["owned"].tolist() == [1] * 7
+
+
+def test_colocation_holds_what_the_landlord_meters_and_no_electricity_besides():
+    common = {"price": 1, "capital": 1, "utilisation": 0.5, "pue": 1.5, **SERVER}
+    own_room = cost.owned_cost([1, 1], tariff=0.1, tariff_growth=0.1, **common)
+    rented = cost.owned_cost([1, 1], colocation_price=200, **common)
+    metered = cost.owned_cost([1, 1], colocation_price=200, metered_tariff=0.1, **common)
+    assert (own_room["colocation"] == 0).all() and (own_room["energy"] > 0).all()
+    assert (metered["energy"] == 0).all()
+    assert_allclose(rented["colocation"], 12 * 200 * 8.4)
+    assert_allclose(metered["colocation"] - rented["colocation"], own_room["energy"][0])
+
+
+def test_lease_by_hand():
+    assert cost.lease_payment(300, 0, 0, 3) == 100
+    assert_allclose(cost.lease_payment(100, 100, 0.1, 5), 10)  # interest only
+    payment = cost.lease_payment(1000, 250, 0.09, 3)
+    assert_allclose(cost.present_value([payment] * 3, 0.09) + 250 / 1.09**3, 1000)
+    common = {"utilisation": 0, "tariff": 0, "residual_share": 0.4, "rate": 0.09, **SERVER}
+    leased = cost.owned_cost([1, 2, 2], 800, 1000, lease_rate=0.09, lease_residual=0.25, **common)
+    assert (leased["capex"] == 0).all() and (leased["residual"] == 0).all()
+    first = cost.lease_payment(1000, 800 * 0.25, 0.09, 3)
+    second = cost.lease_payment(1000, 800 * 0.25 ** (2 / 3), 0.09, 2)
+    assert_allclose(leased["lease"], [first, first + second, first + second])
+
+
+@given(st.floats(0, 0.3), st.integers(1, 10), st.floats(0, 0.9))
+def test_a_lease_at_the_houses_own_rate_costs_what_buying_does(rate, years, share):
+    """The same interest and the same residual value on both sides: nothing is won by leasing."""
+    common = {"utilisation": 0, "tariff": 0, "residual_share": share, "rate": rate, **SERVER}
+    bought = cost.owned_cost([2] * years, 800, 1000, **common)
+    leased = cost.owned_cost(
+        [2] * years, 800, 1000, lease_rate=rate, lease_residual=share, **common
+    )
+    if 800 * share ** (years / 3) <= 1000 * (1 + rate) ** years:
+        assert_allclose(leased["npv"], bought["npv"], rtol=1e-9, atol=1e-9)
+
+
+def test_book_value_is_written_off_before_the_machine_is_worn_out():
+    assert_allclose(cost.book_value(900, [0, 1, 3, 5], 3), [900, 600, 0, 0])
+    assert_allclose(cost.book_value(900, 2, 6), 600)
+
+
+def test_no_discount_is_the_plain_sum():
+    table = cost.owned_cost(
+        [1, 2, 3], 10, 12, utilisation=0.4, tariff=0.2, residual_share=0.3, support_rate=0.1,
+        decommission_share=0.05, rate=0, **SERVER,
+    )  # fmt: skip
+    assert_allclose(table["npv"], table["total"])
 
 
 def test_api_price_falls_every_month():
@@ -280,7 +347,8 @@ def test_array_equals_scalar_and_years_broadcast():
         one = cost.owned_cost(needed[i], utilisation=use[i], **row)
         for name, value in one.items():
             assert_allclose(table[name][i], value, err_msg=name)
-    parts = ("capex", "energy", "colocation", "support", "software", "staff", "other", "residual")
+    parts = ("capex", "lease", "energy", "colocation", "support", "software", "staff", "other",
+             "decommissioning", "residual")  # fmt: skip
     assert_allclose(sum(table[name] for name in parts), table["yearly"])
 
 
@@ -380,6 +448,9 @@ def test_crossings_follow_the_cumulative_costs(paid, upfront, running):
         (lambda: cost.api_cost(1, 0, 1, 1, yearly_decline=9), "yearly_decline = 9 is above 1"),
         (lambda: cost.api_cost(1, 0, 1, 1, cached_tokens=2), "cached_tokens exceeds input_tokens"),
         (lambda: cost.break_even(-1, 2), "fixed = -1 is not an amount"),
+        (lambda: cost.lease_payment(1, 0, 9, 3), "rate = 9 is above 1"),
+        (lambda: cost.lease_payment(1, -1, 0, 3), "residual = -1 is not an amount"),
+        (lambda: cost.book_value(1, 1, 0), "life must be positive"),
     ],
 )
 def test_refuses(call, message):
