@@ -4,6 +4,8 @@ on its axis, labels directly where it can, and sets `description`, the text made
 import altair as alt
 import pandas as pd
 
+from planner.display import RANGE
+from planner.language import label, say
 from planner.theme import (
     BLUE,
     GREEN,
@@ -20,6 +22,15 @@ from planner.theme import (
     objective_line,
     require,
 )  # fmt: skip
+
+PAIR = "{name}: {value}"
+LINE_OF_LATENCY = (
+    "Line of {latency} against load. The objective of {objective} s is met up to {capacity} {unit}."
+)
+LINE_AND_PEAK = (
+    "Line of {latency} against load. The objective of {objective} s is met up to {capacity} "
+    "{unit}; the peak load is {load} {unit}."
+)
 
 
 def ranked_costs(options: pd.DataFrame, currency: str, *, title: str = "Three-year cost"):
@@ -45,6 +56,7 @@ def ranked_costs(options: pd.DataFrame, currency: str, *, title: str = "Three-ye
     )
     top = 1.12 * float(data["cost_high"].max()) or 1.0  # room for the label
     scale = alt.Scale(domain=[min(0.0, float(data["cost_low"].min())), top], nice=False)
+    title = label(title)
     axis = alt.X("cost:Q", title=f"{title} [{unit}]", scale=scale)
     bars = base.mark_bar(height={"band": 0.62}).encode(
         x=axis,
@@ -52,12 +64,18 @@ def ranked_costs(options: pd.DataFrame, currency: str, *, title: str = "Three-ye
     )
     bands = base.mark_rule(strokeWidth=1.6, color=INK).encode(x="cost_low:Q", x2="cost_high:Q")
     labels = base.mark_text(align="left", dx=8).encode(x="cost_high:Q", text="label:N")
-    parts = "; ".join(
-        f"{row.option}: {row.label} ({figure(row.cost_low)} to {figure(row.cost_high)})"
-        + (", recommended" if row.recommended else "")
+    parts = say("; ").join(
+        say(
+            "{name}: {value} ({low} to {high}), recommended"
+            if row.recommended
+            else "{name}: {value} ({low} to {high})",
+            name=row.option, value=row.label, low=figure(row.cost_low), high=figure(row.cost_high),
+        )
         for row in data.itertuples()
+    )  # fmt: skip
+    description = say(
+        "Bar chart of {title} in {unit}. {parts}.", title=title.lower(), unit=unit, parts=parts
     )
-    description = f"Bar chart of {title.lower()} in {unit}. {parts}."
     return finish(bars + bands + labels, description, 34 * len(data), ROW_WIDTH)
 
 
@@ -86,8 +104,9 @@ def cost_against_latency(
     # Room on the right and above: the labels start at their point.
     right = 1.35 * float(data["cost"].max()) or 1.0
     top = 1.15 * max(float(data["latency"].max()), objective or 0.0)
-    x = alt.X("cost:Q", title=f"{cost_title} [{unit}]", scale=alt.Scale(domain=[0, right]))
-    y = alt.Y("latency:Q", title=f"{latency_title} [s]", scale=alt.Scale(domain=[0, top]))
+    across, up = f"{label(cost_title)} [{unit}]", f"{label(latency_title)} [{say('s')}]"
+    x = alt.X("cost:Q", title=across, scale=alt.Scale(domain=[0, right]))
+    y = alt.Y("latency:Q", title=up, scale=alt.Scale(domain=[0, top]))
     base = alt.Chart(data)
     line = (
         base.transform_filter("datum.front")
@@ -107,14 +126,18 @@ def cost_against_latency(
     goal = ""
     if objective is not None:
         chart = objective_line(objective, "objective") + chart
-        goal = f" The objective is {figure(objective)} s."
-    front = "; ".join(
-        f"{row.option}: {figure(row.cost)} {unit}, {figure(row.latency)} s"
+        goal = say(" The objective is {value} s.", value=figure(objective))
+    front = say("; ").join(
+        say(
+            "{name}: {cost} {unit}, {latency} s",
+            name=row.option, cost=figure(row.cost), unit=unit, latency=figure(row.latency),
+        )
         for row in data[data["front"]].itertuples()
-    )
-    description = (
-        f"Scatter of {len(data)} options, cost against latency. Not beaten on both: {front}.{goal}"
-    )
+    )  # fmt: skip
+    description = say(
+        "Scatter of {count} options, cost against latency. Not beaten on both: {front}.{goal}",
+        count=len(data), front=front, goal=goal,
+    )  # fmt: skip
     return finish(chart, description, 300)
 
 
@@ -145,8 +168,10 @@ def latency_against_load(
     data = require(curve, "load", "latency", "latency_low", "latency_high").sort_values("load")
     # Near saturation latency has no limit: the axis ends where the objective can still be read.
     top = 3 * float(objective)
-    title, scale = f"{latency_title} [s]", alt.Scale(domain=[0, top], nice=False)
-    x = alt.X("load:Q", title=f"{load_title} [{load_unit}]", scale=alt.Scale(domainMin=0))
+    latency_title, load_unit = label(latency_title), say(load_unit)
+    title, scale = f"{latency_title} [{say('s')}]", alt.Scale(domain=[0, top], nice=False)
+    across = f"{label(load_title)} [{load_unit}]"
+    x = alt.X("load:Q", title=across, scale=alt.Scale(domainMin=0))
     base = alt.Chart(data)
     area = base.mark_area(color=BLUE, opacity=0.16, clip=True).encode(
         x=x, y=alt.Y("latency_low:Q", title=title, scale=scale), y2="latency_high:Q"
@@ -158,7 +183,7 @@ def latency_against_load(
     chart = area + line + objective_line(objective, "objective")
     for value, words, colour, offset in marks:
         mark = alt.Chart(
-            pd.DataFrame({"load": [float(value)], "words": [f"{words} {figure(value)}"]})
+            pd.DataFrame({"load": [float(value)], "words": [f"{say(words)} {figure(value)}"]})
         ).encode(x="load:Q")
         left = value < 0.6 * data["load"].max()
         chart += mark.mark_rule(color=colour, strokeDash=[4, 3], strokeWidth=1.4)
@@ -169,11 +194,11 @@ def latency_against_load(
             baseline="top",
             dy=offset,
         ).encode(y=alt.value(2), text="words:N")
-    description = (
-        f"Line of {latency_title.lower()} against load. The objective of {figure(objective)} s "
-        f"is met up to {figure(capacity)} {load_unit}"
-        + (f"; the peak load is {figure(load)} {load_unit}." if load is not None else ".")
-    )
+    description = say(
+        LINE_OF_LATENCY if load is None else LINE_AND_PEAK,
+        latency=latency_title.lower(), objective=figure(objective), capacity=figure(capacity),
+        unit=load_unit, load="" if load is None else figure(load),
+    )  # fmt: skip
     return finish(chart, description, 280)
 
 
@@ -195,6 +220,7 @@ def memory_waterfall(parts: pd.DataFrame, *, device: str):
     data["start"] = data["end"] - data["memory"]
     data["label"] = data["memory"].map(figure)
     free = data["part"].str.lower().eq("free")
+    data["part"] = data["part"].map(label)
     data["colour"] = BLUE
     data.loc[free, "colour"] = PALE
     data.loc[free & data["memory"].lt(0), "colour"] = VERMILION
@@ -203,7 +229,7 @@ def memory_waterfall(parts: pd.DataFrame, *, device: str):
     bars = base.mark_bar(height={"band": 0.62}).encode(
         x=alt.X(
             "start:Q",
-            title=f"Memory of one {device} [GB]",
+            title=say("Memory of one {device} [GB]", device=device),
             scale=alt.Scale(domain=[0, 1.12 * float(data["left"].max())], nice=False),
         ),
         x2="end:Q",
@@ -216,8 +242,11 @@ def memory_waterfall(parts: pd.DataFrame, *, device: str):
         .mark_rule(strokeWidth=1.4, strokeDash=[4, 3])
         .encode(x="total:Q")
     )
-    listed = ", ".join(f"{row.part} {row.label} GB" for row in data.itertuples())
-    description = f"Memory of one {device}, {figure(total)} GB in all: {listed}."
+    listed = say(", ").join(f"{row.part} {row.label} GB" for row in data.itertuples())
+    description = say(
+        "Memory of one {device}, {total} GB in all: {listed}.",
+        device=device, total=figure(total), listed=listed,
+    )  # fmt: skip
     return finish(border + halo + bars + labels, description, 34 * len(data), ROW_WIDTH)
 
 
@@ -230,6 +259,7 @@ def yearly_costs(costs: pd.DataFrame, currency: str):
         Columns ``year`` (0 is the purchase), ``item`` and ``cost`` [currency, paid is positive].
     """
     data = require(costs, "year", "item", "cost")
+    data["item"] = data["item"].map(label)
     totals = data.groupby("year", as_index=False, sort=True)["cost"].sum()
     factor, unit = money(totals["cost"].max(), currency)
     data["cost"] = data["cost"].astype(float) * factor
@@ -242,13 +272,13 @@ def yearly_costs(costs: pd.DataFrame, currency: str):
     items = data["item"].unique().tolist()
     bottom = 1.05 * float(below.min()) if len(below) else 0.0
     scale = alt.Scale(domain=[bottom, 1.1 * float(totals["top"].max()) or 1.0], nice=False)
-    x = alt.X("year:O", title="Year", axis=alt.Axis(labelAngle=0, ticks=False, domain=False))
+    x = alt.X("year:O", title=say("Year"), axis=alt.Axis(labelAngle=0, ticks=False, domain=False))
     bars = (
         alt.Chart(data)
         .mark_bar(width={"band": 0.6})
         .encode(
             x=x,
-            y=alt.Y("sum(cost):Q", title=f"Cost [{unit}]", scale=scale),
+            y=alt.Y("sum(cost):Q", title=f"{say('Cost')} [{unit}]", scale=scale),
             color=alt.Color(
                 "item:N",
                 sort=items,
@@ -265,8 +295,13 @@ def yearly_costs(costs: pd.DataFrame, currency: str):
         .encode(x=x, y="top:Q", text="label:N")
     )
     zero = alt.Chart(pd.DataFrame({"zero": [0]})).mark_rule().encode(y="zero:Q")
-    parts = "; ".join(f"year {row.year}: {row.label}" for row in totals.itertuples())
-    description = f"Stacked bars of yearly cost in {unit} ({', '.join(items)}). Totals: {parts}."
+    parts = say("; ").join(
+        say("year {year}: {total}", year=row.year, total=row.label) for row in totals.itertuples()
+    )
+    description = say(
+        "Stacked bars of yearly cost in {unit} ({items}). Totals: {parts}.",
+        unit=unit, items=say(", ").join(items), parts=parts,
+    )  # fmt: skip
     return finish(bars + zero + labels, description, 260)
 
 
@@ -283,11 +318,12 @@ def break_even(paths: pd.DataFrame, currency: str, *, month: float | None = None
     data = require(paths, "month", "option", "cost")
     factor, unit = money(data["cost"].max(), currency)
     data["cost"] = data["cost"].astype(float) * factor
+    data["option"] = data["option"].map(label)
     names = data["option"].unique().tolist()
     last = data["month"].max()
     colour = alt.Color("option:N", legend=None, scale=alt.Scale(domain=names))
-    x = alt.X("month:Q", title="Month", scale=alt.Scale(domain=[0, int(last)], nice=False))
-    y = alt.Y("cost:Q", title=f"Cumulative cost [{unit}]", scale=alt.Scale(domainMin=0))
+    x = alt.X("month:Q", title=say("Month"), scale=alt.Scale(domain=[0, int(last)], nice=False))
+    y = alt.Y("cost:Q", title=f"{say('Cumulative cost')} [{unit}]", scale=alt.Scale(domainMin=0))
     lines = alt.Chart(data).mark_line().encode(x=x, y=y, color=colour)
     ends = data[data["month"] == last].sort_values("cost").copy()
     # Labels closer than a line of text are pushed apart.
@@ -303,16 +339,23 @@ def break_even(paths: pd.DataFrame, currency: str, *, month: float | None = None
         .encode(x="month:Q", y="place:Q", text="option:N", color=colour)
     )
     chart = lines + labels
-    words = "The lines do not cross."
+    words = say("The lines do not cross.")
     if month is not None:
-        mark = alt.Chart(pd.DataFrame({"month": [month], "words": [f"month {month:.0f}"]}))
+        mark = alt.Chart(
+            pd.DataFrame({"month": [month], "words": [say("month {first:.0f}", first=month)]})
+        )
         chart += mark.mark_rule(strokeDash=[4, 3]).encode(x="month:Q")
         chart += mark.mark_text(align="left", dx=5, baseline="top", color=QUIET).encode(
             x="month:Q", y=alt.value(2), text="words:N"
         )
-        words = f"Break-even in month {month:.0f}."
-    listed = "; ".join(f"{row.option}: {figure(row.cost)}" for row in ends.itertuples())
-    description = f"Cumulative cost in {unit} over {last:.0f} months. At the end {listed}. {words}"
+        words = say("Break-even in month {month:.0f}.", month=month)
+    listed = say("; ").join(
+        say(PAIR, name=row.option, value=figure(row.cost)) for row in ends.itertuples()
+    )
+    description = say(
+        "Cumulative cost in {unit} over {months:.0f} months. At the end {listed}. {words}",
+        unit=unit, months=last, listed=listed, words=words,
+    )  # fmt: skip
     return finish(chart, description, 280, width=WIDTH - 110)
 
 
@@ -328,12 +371,16 @@ def tornado(factors: pd.DataFrame, currency: str, *, base: float, title: str = "
         Cost with every assumption in the middle. [currency]
     """
     data = require(factors, "factor", "low", "high")
+    data["factor"] = data["factor"].map(label)
     data["span"] = (data["high"] - data["low"]).abs()
     data = data.sort_values("span", ascending=False)
     factor, unit = money(max(data["high"].max(), data["low"].max()), currency)
     data["left"] = data[["low", "high"]].min(axis=1).astype(float) * factor
     data["right"] = data[["low", "high"]].max(axis=1).astype(float) * factor
-    data["label"] = data["left"].map(figure) + " to " + data["right"].map(figure)
+    data["label"] = [
+        say(RANGE, low=figure(row.left), high=figure(row.right)) for row in data.itertuples()
+    ]
+    title = label(title)
     chart = alt.Chart(data).encode(y=alt.Y("factor:N", sort=None, title=None))
     widest = float(data["right"].max() - data["left"].min())
     ends = [float(data["left"].min()) - 0.05 * widest, float(data["right"].max()) + 0.3 * widest]
@@ -343,9 +390,11 @@ def tornado(factors: pd.DataFrame, currency: str, *, base: float, title: str = "
     )
     labels = chart.mark_text(align="left", dx=6).encode(x="right:Q", text="label:N")
     middle = alt.Chart(pd.DataFrame({"base": [base * factor]})).mark_rule().encode(x="base:Q")
-    listed = "; ".join(f"{row.factor}: {row.label}" for row in data.itertuples())
-    description = (
-        f"Range of {title.lower()} in {unit} per assumption around {figure(base * factor)}: "
-        f"{listed}."
+    listed = say("; ").join(
+        say(PAIR, name=row.factor, value=row.label) for row in data.itertuples()
     )
+    description = say(
+        "Range of {title} in {unit} per assumption around {middle}: {listed}.",
+        title=title.lower(), unit=unit, middle=figure(base * factor), listed=listed,
+    )  # fmt: skip
     return finish(bars + labels + middle, description, 34 * len(data), ROW_WIDTH)

@@ -3,7 +3,11 @@
 import altair as alt
 import pandas as pd
 
+from planner.display import RANGE
+from planner.language import label, say
 from planner.theme import BLUE, ORANGE, QUIET, ROW_WIDTH, VERMILION, figure, finish, require
+
+WHAT = ("claimed", "predicted", "physical limit")
 
 
 def claims_against_physics(claims: pd.DataFrame, *, quantity: str, unit: str):
@@ -19,37 +23,41 @@ def claims_against_physics(claims: pd.DataFrame, *, quantity: str, unit: str):
     """
     fields = ("claimed_low", "claimed_high", "predicted_low", "predicted_high", "limit")
     data = require(claims, "claim", *fields)
+    quantity, named = label(quantity), {name: say(name) for name in WHAT}
     lanes = {"claimed": -6, "predicted": 6}  # distance from the middle of the row [px]
     x = alt.X("low:Q", title=f"{quantity} [{unit}]", scale=alt.Scale(type="log"))
     y = alt.Y("claim:N", sort=None, title=None)
     colour = alt.Color(
         "what:N",
         legend=alt.Legend(symbolOpacity=1),
-        scale=alt.Scale(
-            domain=["claimed", "predicted", "physical limit"], range=[ORANGE, BLUE, VERMILION]
-        ),
+        scale=alt.Scale(domain=list(named.values()), range=[ORANGE, BLUE, VERMILION]),
     )
     layers = []
     for name, lane in lanes.items():
         ends = {f"{name}_low": "low", f"{name}_high": "high"}
-        part = data[["claim", *ends]].rename(columns=ends).assign(what=name)
+        part = data[["claim", *ends]].rename(columns=ends).assign(what=named[name])
         layers.append(
             alt.Chart(part)
             .mark_rule(strokeWidth=7, yOffset=lane, strokeCap="round")
             .encode(x=x, x2="high:Q", y=y, color=colour)
         )
     layers.append(
-        alt.Chart(data[["claim", "limit"]].assign(what="physical limit"))
+        alt.Chart(data[["claim", "limit"]].assign(what=named["physical limit"]))
         .mark_tick(thickness=2.5, size=26, opacity=1)
         .encode(x="limit:Q", y=y, color=colour)
     )
-    parts = "; ".join(
-        f"{row.claim}: claimed {figure(row.claimed_low)} to {figure(row.claimed_high)}, "
-        f"predicted {figure(row.predicted_low)} to {figure(row.predicted_high)}, "
-        f"physical limit {figure(row.limit)}"
+    parts = say("; ").join(
+        say(
+            "{claim}: claimed {claimed}, predicted {predicted}, physical limit {limit}",
+            claim=row.claim, limit=figure(row.limit),
+            claimed=say(RANGE, low=figure(row.claimed_low), high=figure(row.claimed_high)),
+            predicted=say(RANGE, low=figure(row.predicted_low), high=figure(row.predicted_high)),
+        )
         for row in data.itertuples()
+    )  # fmt: skip
+    description = say(
+        "{quantity} in {unit}, logarithmic. {parts}.", quantity=quantity, unit=unit, parts=parts
     )
-    description = f"{quantity} in {unit}, logarithmic. {parts}."
     return finish(alt.layer(*layers), description, 38 * len(data), ROW_WIDTH)
 
 

@@ -14,16 +14,24 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from planner import language
+from planner.language import label, say, term
+
 TABLE = "application/vnd.planner.table+json"
 FIGURE = "application/vnd.planner.figure+json"
 KEY_FIGURES = "application/vnd.planner.key-figures+json"
 CALLOUT = "application/vnd.planner.callout+json"
 SUMMARY = "application/vnd.planner.summary+json"
+APPENDIX = "application/vnd.planner.appendix+json"
 END = "application/vnd.planner.end+json"
 
 CALLOUT_KINDS = ("decision", "note", "warning")
-FONT = "Source Sans Pro"
+FONT, CHINESE_FONT = "Source Sans Pro", "Noto Sans SC"
+# Where the fonts are looked for that a page may use; a browser takes the first one it has.
+FALLBACKS = {"en": "sans-serif", "zh": "PingFang SC, Microsoft YaHei, Noto Sans CJK SC, sans-serif"}
+FONTS = Path(__file__).parent / "fonts"
 MISSING = "–"
+RANGE = "{low} to {high}"
 # Characters that reverse the reading order of what follows could make a figure read backwards.
 _REORDERING = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
@@ -130,7 +138,7 @@ def band(low: float, high: float, format: str | Callable = "", scale: float = 1.
     if _missing(low) or _missing(high):
         return ""
     first, last = _written(low, format, scale), _written(high, format, scale)
-    return first if first == last else f"{first} to {last}"
+    return first if first == last else say(RANGE, low=first, high=last)
 
 
 def _missing(value: object) -> bool:
@@ -150,14 +158,14 @@ def _written(value: object, format: str | Callable, scale: float = 1.0) -> str:
     if _missing(value):
         return MISSING
     if isinstance(value, bool) or type(value).__name__ == "bool_":
-        return "yes" if value else "no"
+        return say("yes") if value else say("no")
     if callable(format):
         return clean(format(value))
     if not _is_number(value):
         return clean(format(value, format) if format else value)
     scaled = float(value) * scale
     if math.isinf(scaled):
-        return "unlimited" if scaled > 0 else MISSING
+        return say("unlimited") if scaled > 0 else MISSING
     return f"{scaled:{format}}" if format else number(scaled)
 
 
@@ -207,7 +215,8 @@ def table(
         values = [value for value in frame[field] if not _missing(value)]
         numeric = bool(values) and all(_is_number(value) for value in values)
         align = column.align or ("right" if numeric else "left")
-        heads.append({"label": clean(column.label), "unit": clean(column.unit), "align": align})
+        words = {"label": clean(label(column.label)), "unit": clean(term(column.unit))}
+        heads.append({**words, "align": align})
     rows = []
     records = frame.to_dict("records")
     for position, record in enumerate(records):
@@ -226,8 +235,9 @@ def table(
         elif muted and bool(record[muted]):
             emphasis = "muted"
         rows.append({"cells": cells, "emphasis": emphasis})
-    content = {"columns": heads, "rows": rows, "caption": clean(caption), "note": clean(note)}
-    return Shown({TABLE: content, "text/html": _table_html(content)}, f"table: {clean(caption)}")
+    caption, note = clean(label(caption)), clean(label(note))
+    content = {"columns": heads, "rows": rows, "caption": caption, "note": note}
+    return Shown({TABLE: content, "text/html": _table_html(content)}, f"table: {caption}")
 
 
 def _table_html(content: dict) -> str:
@@ -266,23 +276,33 @@ def _table_html(content: dict) -> str:
 
 def text(markdown: str) -> Shown:
     """Words computed by a cell; pass anything that comes from a file through `escape` first."""
-    return Shown({"text/markdown": clean(markdown)}, clean(markdown))
+    words = clean(label(markdown))
+    return Shown({"text/markdown": words}, words)
 
 
-def figure(chart, caption: str = "", alt: str = "") -> Shown:
-    """A chart as a static vector drawing; `alt` defaults to the chart's own description."""
+def figure(chart, caption: str = "", alt: str = "", *, half: bool = False) -> Shown:
+    """A chart as a static vector drawing; `alt` defaults to the chart's own description.
+
+    Two that follow each other and are both `half` stand side by side on paper.
+    """
     specification = chart if isinstance(chart, Mapping) else chart.to_dict()
-    alt = clean(alt or specification.get("description", ""))
+    alt = clean(label(alt or specification.get("description", "")))
     if not alt:
         raise ValueError("figure has no alt text; set alt or the chart's description")
-    content = {"caption": clean(caption), "alt": alt}
+    content = {"caption": clean(label(caption)), "alt": alt, "half": half}
     return Shown({"image/svg+xml": _svg(specification), FIGURE: content}, f"figure: {alt}")
 
 
 def key_figures(figures: Sequence[KeyFigure]) -> Shown:
     """A few large figures for the first page."""
     items = [
-        {name: clean(getattr(item, name)) for name in KeyFigure.__dataclass_fields__}
+        {
+            "label": clean(label(item.label)),
+            "value": clean(item.value),
+            "unit": clean(term(item.unit)),
+            "band": clean(label(item.band)),
+            "note": clean(label(item.note)),
+        }
         for item in figures
     ]
     cards = "".join(
@@ -301,8 +321,9 @@ def callout(kind: str, markdown: str) -> Shown:
     """A boxed remark: the decision, a note or a warning."""
     if kind not in CALLOUT_KINDS:
         raise ValueError(f"kind {kind!r} is unknown; use one of {', '.join(CALLOUT_KINDS)}")
-    words = clean(markdown)
-    quoted = "\n".join(f"> {line}" for line in f"**{kind.capitalize()}.** {words}".split("\n"))
+    words = clean(label(markdown))
+    head = say(kind.capitalize())
+    quoted = "\n".join(f"> {line}" for line in f"**{head}.** {words}".split("\n"))
     return Shown({CALLOUT: {"kind": kind, "markdown": words}, "text/markdown": quoted}, words)
 
 
@@ -317,6 +338,11 @@ def summary(values: Mapping[str, object]) -> Shown:
     return Shown({SUMMARY: content}, "summary")
 
 
+def appendix() -> Shown:
+    """The mark after which sections are lettered, on a new page."""
+    return Shown({APPENDIX: {}}, "appendix")
+
+
 def end() -> Shown:
     """The mark that the notebook ran to its end; without it no document is made."""
     return Shown({END: {"complete": True}}, "end of the report")
@@ -328,29 +354,35 @@ def _plain_value(value: object) -> object:
     return str(value)
 
 
-@cache
-def font_directories() -> tuple[str, ...]:
-    """Folders of the fonts installed as packages: text first, then the optional CJK font."""
-    found = []
-    for package in ("font_source_sans_pro", "manimgx_fonts_cjk"):
-        module = importlib.util.find_spec(package)
-        if module is not None and module.submodule_search_locations:
-            found.append(str(Path(module.submodule_search_locations[0])))
-    return tuple(found)
+def font() -> str:
+    """The font of charts in the language that is spoken."""
+    return CHINESE_FONT if language.current() == "zh" else FONT
 
 
 @cache
-def _converter():
+def font_directories(chinese: bool = False) -> tuple[str, ...]:
+    """Folders of the text font, installed as a package, and of the Chinese one, where wanted."""
+    module = importlib.util.find_spec("font_source_sans_pro")
+    known = module is not None and module.submodule_search_locations
+    text = (str(Path(module.submodule_search_locations[0])),) if known else ()
+    return (*text, str(FONTS)) if chinese else text
+
+
+@cache
+def _converter(chinese: bool = False):
     """vl-convert with the report's fonts, so that labels are measured in the font they get."""
     import vl_convert
 
-    for directory in font_directories():
+    for directory in font_directories(chinese):
         files = Path(directory) / "files"
         vl_convert.register_font_directory(str(files if files.is_dir() else directory))
     return vl_convert
 
 
 def _svg(specification: Mapping) -> str:
-    drawing = _converter().vegalite_to_svg(json.dumps(specification), allowed_base_urls=[])
+    now = language.current()
+    converter = _converter(now == "zh")
+    drawing = converter.vegalite_to_svg(json.dumps(specification), allowed_base_urls=[])
     # A browser without the font would fall back to one with serifs.
-    return drawing.replace(f'font-family="{FONT}"', f'font-family="{FONT}, sans-serif"')
+    name = font()
+    return drawing.replace(f'font-family="{name}"', f'font-family="{name}, {FALLBACKS[now]}"')

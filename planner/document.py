@@ -15,16 +15,17 @@ import jinja2
 import typst
 from markupsafe import Markup
 
-from planner import display
+from planner import display, phrases, table_layout
+from planner import language as languages
+from planner.language import say
 from planner.markup import DocumentError, markdown, safe_svg
 
 TEMPLATES = Path(__file__).parent / "templates"
 HIDDEN_TAGS = {"parameters", "injected-parameters", "hide"}
 PASSIVE = {display.SUMMARY, display.END}
-# Widest line of a table in characters by font size [pt], on an upright page and on its side.
-UPRIGHT = {9: 98, 8.5: 104, 8: 111, 7.5: 119}
-GAP = 2.8  # room between columns [character]
-SIDEWAYS = {8.5: 160, 8: 171, 7.5: 182, 7: 195, 6: 228, 5: 273}
+# What a document says beside its content.
+FURNITURE = ("Date", "Contents", "Decision", "Note", "Warning")
+NUMBERED = {"table": "Table {number}", "figure": "Figure {number}"}
 
 
 def blocks(notebook: Mapping) -> list[dict]:
@@ -65,17 +66,32 @@ def blocks(notebook: Mapping) -> list[dict]:
 
 def summary(notebook: Mapping) -> dict:
     """The machine-readable summary that the notebook left; exactly one is expected."""
-    found = [
-        output["data"][display.SUMMARY]
-        for cell in notebook["cells"]
-        for output in cell.get("outputs", [])
-        if display.SUMMARY in output.get("data", {})
-    ]
+    found = _summaries(notebook)
     if len(found) != 1:
         raise DocumentError(
             f"the notebook shows {len(found)} summaries; show one with planner.display.summary()"
         )
     return found[0]
+
+
+def _summaries(notebook: Mapping) -> list[dict]:
+    outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
+    return [
+        out["data"][display.SUMMARY] for out in outputs if display.SUMMARY in out.get("data", {})
+    ]
+
+
+def translated(notebook: Mapping) -> dict:
+    """An executed notebook with its markdown cells in the language that its summary names."""
+    language = next((found.get("language", "en") for found in _summaries(notebook)), "en")
+    if language == "en":
+        return dict(notebook)
+    cells = [dict(cell) for cell in notebook["cells"]]
+    with languages.speaking(language):
+        for cell in cells:
+            if cell["cell_type"] == "markdown":
+                cell["source"] = languages.label(_joined(cell["source"]))
+    return {**notebook, "cells": cells}
 
 
 def _output_blocks(output: Mapping, data: Mapping, where: str) -> list[dict]:
@@ -95,6 +111,8 @@ def _output_blocks(output: Mapping, data: Mapping, where: str) -> list[dict]:
         content = data[display.CALLOUT]
         inside = markdown(content["markdown"])
         return [{"kind": "callout", "style": content["kind"], "blocks": inside}]
+    if display.APPENDIX in data:
+        return [{"kind": "appendix"}]
     if PASSIVE & set(data):
         return []
     if "text/markdown" in data:
@@ -113,7 +131,7 @@ def _joined(source: str | Iterable[str]) -> str:
 def _numbered(found: list[dict]) -> list[dict]:
     """Numbers for sections, tables and figures; levels that skip none, as PDF/UA requires."""
     counts = {"table": 0, "figure": 0}
-    section, part, deepest = 0, 0, 1
+    section, part, deepest, lettered = 0, 0, 1, False
     for block in found:
         kind = block["kind"]
         if kind == "heading" and block["level"] > 1:
@@ -121,14 +139,16 @@ def _numbered(found: list[dict]) -> list[dict]:
             deepest = level
             if level == 2:
                 section, part = section + 1, 0
-                block["number"] = str(section)
+                block["number"] = named = chr(64 + section) if lettered else str(section)
             elif level == 3:
                 part += 1
-                block["number"] = f"{section}.{part}"
+                block["number"] = f"{named}.{part}"
             else:
                 block["number"] = ""
             anchor = block["number"].replace(".", "-")
             block["id"] = f"section-{anchor}" if anchor else ""
+        elif kind == "appendix":
+            section, part, lettered = 0, 0, True
         elif kind in counts:
             counts[kind] += 1
             block["number"] = str(counts[kind])
@@ -165,14 +185,18 @@ def _title(found: list[dict], meta: Mapping) -> tuple[str, list[dict]]:
 def _meta(meta: Mapping, title: str) -> dict:
     """The keys a template reads, all present and all text."""
     details = [[display.clean(name), display.clean(value)] for name, value in meta["details"]]
-    texts = {
-        name: display.clean(meta.get(name, "")) for name in ("team", "date", "subtitle", "footer")
-    }
+    language = meta.get("language", "en")
+    with languages.speaking(language):
+        words = {word.lower(): say(word) for word in FURNITURE}
+        words |= {kind: say(text, number="").strip() for kind, text in NUMBERED.items()}
+        date = phrases.day(meta.get("date", ""))
+    texts = {name: display.clean(meta.get(name, "")) for name in ("team", "subtitle", "footer")}
+    texts |= {"date": display.clean(date), "language": language}
     title = display.clean(title)
     # A running head is one line; a longer one would grow into the page.
     running = " · ".join(part for part in (texts["team"], title) if part)
     heads = {"running": _short(running, 90), "day": _short(texts["date"], 24)}
-    return {**texts, **heads, "title": title, "details": details}
+    return {**texts, **heads, "title": title, "details": details, "words": words}
 
 
 def _short(text: str, most: int) -> str:
@@ -188,7 +212,7 @@ def html(found: list[dict], meta: Mapping) -> str:
         What `blocks` returned.
     meta : mapping
         `team`, `date`, `details` (pairs of label and text for the title block) and, optionally,
-        `title`, `subtitle` and `footer`.
+        `title`, `subtitle`, `footer` and `language` (en, zh).
     """
     title, rest = _title(found, meta)
     style = Markup(_font_faces() + (TEMPLATES / "report.css").read_text(encoding="utf-8"))
@@ -240,10 +264,23 @@ def _body(rest: list[dict]) -> list[dict]:
 
 
 def _first_section(rest: list[dict]) -> int:
+    """Where the first page ends: at the first section, or after it where it opens the report."""
     for position, block in enumerate(rest):
-        if block["kind"] == "heading":
+        if block["kind"] == "heading" and position > 0:
             return position
     return len(rest)
+
+
+def _paired(blocks: list[dict]) -> list[dict]:
+    """Two half figures that follow each other become one block, side by side."""
+    found: list[dict] = []
+    for block in blocks:
+        before = found[-1] if found else {}
+        if block.get("half") and before.get("half"):
+            found[-1] = {"kind": "pair", "figures": [before, block]}
+        else:
+            found.append(block)
+    return found
 
 
 # ---- PDF ---------------------------------------------------------------------------------------
@@ -285,16 +322,19 @@ def _compiler(found: list[dict], meta: Mapping) -> typst.Compiler:
     title, rest = _title(found, meta)
     content = {
         "meta": _meta(meta, title),
-        "lead": [_printable(block) for block in _lead(rest)],
-        "body": [_printable(block) for block in _body(rest)],
+        "lead": _paired([_printable(block) for block in _lead(rest)]),
+        "body": _paired([_printable(block) for block in _body(rest)]),
     }
     data = json.dumps(content, ensure_ascii=False)
-    # Text beyond Latin, Greek and Cyrillic looks for a font among the system's; that takes longer.
-    beyond = any(ord(character) > 0x2E7F or 0x590 <= ord(character) <= 0x1DFF for character in data)
+    # Chinese has a font here, all else beyond Latin, Greek and Cyrillic looks for one among the
+    # system's; that takes longer.
+    foreign = [sign for sign in set(data) if ord(sign) > 0x2E7F or 0x590 <= ord(sign) <= 0x1DFF]
+    chinese = any(map(table_layout.is_wide, foreign))
+    beyond = any(not table_layout.in_chinese_font(sign) for sign in foreign)
     return typst.Compiler(
         str(TEMPLATES / "report.typ"),
         root=str(TEMPLATES),
-        font_paths=list(display.font_directories()),
+        font_paths=list(display.font_directories(chinese)),
         ignore_system_fonts=not beyond,
         sys_inputs={"data": data},
     )
@@ -302,53 +342,7 @@ def _compiler(found: list[dict], meta: Mapping) -> typst.Compiler:
 
 def _printable(block: Mapping) -> dict:
     if block["kind"] == "table":
-        return {**block, **_layout(block)}
+        return {**block, **table_layout.layout(block)}
     if block["kind"] == "figure":
         return {**block, "width": float(re.search(r'<svg[^>]*? width="([\d.]+)"', block["svg"])[1])}
     return dict(block)
-
-
-def _layout(block: Mapping) -> dict:
-    """Font size, page direction and relative widths with which a table stays on its page."""
-    columns = []
-    for position, head in enumerate(block["columns"]):
-        cells = [row["cells"][position] for row in block["rows"]]
-        lines = [line for cell in cells for line in (*cell["text"].split("\n"), cell["band"])]
-        words = [word for line in lines for word in _pieces(line, head["align"])]
-        labels = [*head["label"].split(), head["unit"] and f"[{head['unit']}]"]
-        least = max(map(_length, [*words, *labels, ""]))
-        wanted = [*map(_length, lines), min(_length(head["label"]), 18)]
-        columns.append((least, max(least, *wanted)))
-    needed = sum(least for least, _ in columns) + GAP * len(columns)
-    sizes = [(size, room, False) for size, room in UPRIGHT.items()]
-    sizes += [(size, room, True) for size, room in SIDEWAYS.items()]
-    size, room, sideways = next((choice for choice in sizes if choice[1] >= needed), sizes[-1])
-    widths = [least + GAP for least, _ in columns]
-    slack = max(0.0, room - needed)
-    # The columns that want least are satisfied first; the long ones share what is left.
-    order = sorted(range(len(columns)), key=lambda i: columns[i][1] - columns[i][0])
-    for done, position in enumerate(order):
-        least, most = columns[position]
-        given = min(most - least, slack / (len(order) - done))
-        widths[position] += given
-        slack -= given
-    weights = [4 if head["align"] == "left" else 1 for head in block["columns"]]
-    widths = [w + slack * weight / sum(weights) for w, weight in zip(widths, weights, strict=True)]
-    return {"size": size, "sideways": sideways, "widths": widths}
-
-
-def _length(text: str) -> float:
-    """Width in average characters; capitals and wide letters take more."""
-    return len(text) + sum(0.3 for sign in text if sign.isupper() or sign in "mw%@") + 0.2
-
-
-def _pieces(line: str, align: str) -> list[str]:
-    """The parts of a line that may not be broken; the template breaks longer ones anywhere."""
-    if align == "right":
-        return [line[:24]]
-    words = line.split()
-    pieces = [word for word in words if len(word) <= 14]
-    for word in words:
-        if len(word) > 14:
-            pieces += [piece[:16] for piece in re.split(r"(?<=[/_\-.:@,])", word)]
-    return pieces

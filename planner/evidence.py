@@ -2,77 +2,73 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import platform
-import re
 from importlib.metadata import version
 
 import numpy as np
 import pandas as pd
 
-from planner import bands, claims, comparisons, display, judge, phrases, words
-from planner.display import Column
-from planner.plan import Plan
-from planner.sections import at_peak
-
-KEPT = (
-    "sourcing", "provider", "model_id", "weight_format", "engine", "server_id", "device_id", "tp",
-    "replicas", "devices", "servers", "quality", "total", "total_low", "total_high", "npv", "rate",
-    "rate_low", "rate_high", "ttft_alone", "tpot_alone", "certain",
+from planner import acceptance as tests
+from planner import (
+    bands,
+    choices,
+    claims,
+    comparisons,
+    deploy,
+    display,
+    language,
+    outlook,
+    phrases,
+    prices,
+    replica,
+    sections,
+    spreadsheet,
+    uncertainty,
+    words,
 )  # fmt: skip
+from planner.display import Column
+from planner.language import say, term
+from planner.plan import Plan
 
-
-def register(plan: Plan) -> display.Shown:
-    """The assumptions register: value, range, source, date; guesses are called guesses."""
-    frame = plan.terms.register()
-    frame = frame.assign(
-        assumption=[_in_words(key) for key in frame["key"]],
-        origin=[
-            f"{row.source} ({row.source_date})" if row.source_date else row.source
-            for row in frame.itertuples()
-        ],
-    )
-    guesses = int((frame["status"] == "assumption").sum())
-    own = int((frame["status"] == "team file").sum())
-    return display.table(
-        frame,
-        {
-            "assumption": Column("Assumption"),
-            "value": Column("Value", low="low", high="high"),
-            "unit": Column("Unit"),
-            "status": Column("Status"),
-            "origin": Column("Source"),
-        },
-        "Assumptions register",
-        f"{len(frame)} figures: {guesses} are assumptions without a source, {own} come from the "
-        f"team's own file, the others are sourced.",
-    )
-
-
-def _in_words(key):
-    text = key.replace("_", " ")
-    for short in ("pue", "api", "us", "eu", "cn", "fx", "3y"):
-        text = re.sub(rf"\b{short}\b", short.upper(), text)
-    return text[0].upper() + text[1:]
+UNSEEN = "Errors on devices that the fit of the constants had not seen: the case of a purchase."
+CALIBRATED = " {device} was calibrated from {runs} own runs: its band is theirs."
+MEASURED = " {device} is among the measured devices, which narrows its band."
+NOT_MEASURED = " {device} was not measured, so its band is that of unseen devices."
+EXCLUDED = (
+    "{excluded} of {all} claims are excluded by physics. A claim is never used as a prediction. "
+    "Source: {source}."
+)
+NO_BENCHMARK = (
+    "No benchmark is on file for the engine {engine}. Send the busiest hour's load, {rate:.3g} "
+    "calls a second to each replica, and compare with the team's limits of response time."
+)
+QUOTE_FIRST = "a new quote: the deciding price is {age} old"
+KEPT = (
+    "sourcing", "provider", "contract", "model_id", "weight_format", "engine", "server_id",
+    "device_id", "tp", "replicas", "devices", "servers", "quality", "total", "total_low",
+    "total_high", "npv", "rate", "rate_low", "rate_high", "ttft_alone", "tpot_alone", "certain",
+)  # fmt: skip
 
 
 def scores(plan: Plan) -> display.Shown:
     """How far predictions of this kind were off on measurements kept back from the fit."""
     option = plan.chosen
     frame = bands.published("device")
-    note = "Errors on devices that the fit of the constants had not seen: the case of a purchase."
+    note = say(UNSEEN)
     if option is not None and option["sourcing"] != "api":
         device = plan.catalogue.devices[option["device_id"]]
         own = bands.own_runs(device.id, option["engine"])
         if own:
-            note += f" {device.name} was calibrated from {own} own runs: its band is theirs."
+            note += say(CALIBRATED, device=device.name, runs=own)
         elif device.id in bands.measured_devices():
-            note += f" {device.name} is among the measured devices, which narrows its band."
+            note += say(MEASURED, device=device.name)
         else:
-            note += f" {device.name} was not measured, so its band is that of unseen devices."
+            note += say(NOT_MEASURED, device=device.name)
     return display.table(
-        frame,
+        frame.assign(prediction=frame["prediction"].map(say)),
         {
             "prediction": Column("Prediction"),
             "rows": Column("Measurements", "", ",.0f"),
@@ -96,9 +92,9 @@ def claimed(plan: Plan) -> pd.DataFrame:
     verdicts = verdicts.drop_duplicates(["model_id", "metric"])
     return verdicts.assign(
         model=[plan.catalogue.models[m].name for m in verdicts["model_id"]],
-        what=verdicts["metric"].map({"memory_gb": "memory", "decode_tok_s": "speed"}),
+        what=verdicts["metric"].map({"memory_gb": say("memory"), "decode_tok_s": say("speed")}),
         claimed=[
-            f"{row.claimed_low:g} to {row.claimed_high:g} {row.unit}"
+            f"{display.band(row.claimed_low, row.claimed_high, 'g')} {row.unit}"
             for row in verdicts.itertuples()
         ],
     )
@@ -110,8 +106,9 @@ def claims_table(plan: Plan) -> display.Shown:
     if verdicts.empty:
         return display.text("No published claim about these models is in the catalogue.")
     excluded = int((verdicts["verdict"] == "impossible").sum())
+    source = verdicts["source"].iloc[0]
     return display.table(
-        verdicts,
+        verdicts.assign(verdict=verdicts["verdict"].map(say)),
         {
             "model": Column("Model"),
             "what": Column("Claim"),
@@ -120,8 +117,7 @@ def claims_table(plan: Plan) -> display.Shown:
             "reason": Column("Why"),
         },
         "Published claims against physics",
-        f"{excluded} of {len(verdicts)} claims are excluded by physics. A claim is never used as a "
-        f"prediction. Source: {verdicts['source'].iloc[0]}.",
+        say(EXCLUDED, excluded=excluded, all=len(verdicts), source=source),
     )
 
 
@@ -150,34 +146,11 @@ def acceptance(plan: Plan) -> display.Shown:
             "Nothing is delivered. Measure the provider's response times at the busiest hour for a "
             "week before signing, and again at every review."
         )
-    load = team.workload
-    rate = team.peak_rate / option["working"]
-    seen = at_peak(plan)
-    if option["engine"] in judge.STATIC:
-        command = (
-            f"llama-bench -m MODEL.gguf -p {load.prompt_tokens:.0f} "
-            f"-n {load.output_tokens:.0f} -r 5"
+    if replica.replica(plan) is None:
+        return display.text(
+            say(NO_BENCHMARK, engine=option["engine"], rate=team.peak_rate / option["working"])
         )
-        slow = 1 / option["tpot_alone_high"]
-        marks = f"at least **{slow:.3g} token/s** in generation, the slow end of the band"
-    else:
-        command = (
-            f"vllm bench serve --model {option['model_id']} --dataset-name random "
-            f"--random-input-len {load.prompt_tokens:.0f} "
-            f"--random-output-len {load.output_tokens:.0f} "
-            f"--request-rate {rate:.3g} --num-prompts {max(500, round(600 * rate)):d} "
-            "--percentile-metrics ttft,tpot --metric-percentiles 95"
-        )
-        marks = (
-            f"p95 of TTFT at most **{phrases.seconds(team.slo.ttft_p95)}** and p95 of TPOT at most "
-            f"**{phrases.seconds(team.slo.tpot_p95)}** (predicted: "
-            f"{phrases.seconds(seen['ttft_p95'])} and {phrases.seconds(seen['tpot_p95'])})"
-        )
-    return display.text(
-        f"On one replica, with the settings of this plan:\n\n`{command}`\n\nPass marks: {marks}. "
-        "A machine that misses them is returned or its price renegotiated. The load command sends "
-        "prompts without a shared prefix, which is harder than the planned load."
-    )
+    return display.text(tests.markdown(plan))
 
 
 def risks(plan: Plan) -> display.Shown:
@@ -210,7 +183,8 @@ def risks(plan: Plan) -> display.Shown:
     if option is not None and not option["certain"]:
         rows.append(("At the slow end of the band a limit is missed", team.owner,
                      "Test before buying: no option holds its limits with certainty."))  # fmt: skip
-    frame = pd.DataFrame(rows, columns=["risk", "owner", "answer"])
+    known = [(say(risk), term(owner), say(answer)) for risk, owner, answer in rows]
+    frame = pd.DataFrame(known, columns=["risk", "owner", "answer"])
     return display.table(frame, {"risk": "Risk", "owner": "Owner", "answer": "Answer"}, "Risks")
 
 
@@ -219,43 +193,61 @@ BLANK = dict.fromkeys(("name", "date", "sign"), "\u2003")
 
 def approvals(plan: Plan) -> display.Shown:
     """Lines to sign."""
-    frame = pd.DataFrame({"role": [plan.team.owner, "Procurement", "Finance"], **BLANK})
+    frame = pd.DataFrame({"role": [plan.team.owner, say("Procurement"), say("Finance")], **BLANK})
     columns = {"role": "Role", "name": "Name", "date": "Date", "sign": "Signature"}
     return display.table(frame, columns, "Approvals")
 
 
 def run_id(plan: Plan) -> str:
     """What identifies the inputs: team, catalogue and code version, as a short digest."""
+    calls = getattr(plan.team.workload.arrivals, "calls", None)
+    trace = calls.digest if calls else ""
     content = json.dumps(
-        [plan.team.model_dump(mode="json"), plan.catalogue.digest, version("planner")],
+        [plan.team.model_dump(mode="json"), trace, plan.catalogue.digest, version("planner")],
         sort_keys=True,
         default=str,
     )
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
-def appendix(plan: Plan) -> display.Shown:
-    """Identity of this run and the licences of the models it names."""
-    option = plan.chosen
-    model = None if option is None else plan.catalogue.models.get(option["model_id"])
-    dates = sorted(server.price_date for server in plan.catalogue.servers.values())
+def identity(plan: Plan) -> display.Shown:
+    """Identity of this run and the licences of the models that it compares."""
+    servers = sorted(server.price_date for server in plan.catalogue.servers.values())
+    offers = sorted(offer.source_date for offer in plan.catalogue.api_prices.values())
+    named = choices.compared(plan)["model_id"].dropna().unique()
+    models = [plan.catalogue.models[m] for m in named if m in plan.catalogue.models]
     rows = [
         ("Run", run_id(plan)),
-        ("Made", plan.made.isoformat()),
-        ("Team file", f"{plan.team.slug}.toml"),
-        ("Catalogue", f"digest {plan.catalogue.digest[:16]}"),
-        ("Server prices", f"dated {dates[0]} to {dates[-1]}"),
-        ("Planner", f"{version('planner')}, Python {platform.python_version()}"),
-        ("Judged", f"{len(plan.options):,} options, {len(plan.feasible):,} meet every limit"),
-        ("Licence", f"{model.name}: {model.license}" if model else "-"),
-    ]
-    frame = pd.DataFrame(rows, columns=["what", "value"])
-    return display.table(frame, {"what": "", "value": ""}, "Identity of this report")
+        ("Made", phrases.day(plan.made)),
+        ("Team file", say("{file}, digest {digest}", file=f"{plan.team.slug}.toml",
+                          digest=input_digest(plan))),
+        ("Catalogue", say("digest {digest}", digest=plan.catalogue.digest[:16])),
+        ("Server prices", _dated(servers)),
+        ("API prices", _dated(offers)),
+        ("Software", f"planner {version('planner')}, Python {platform.python_version()}, "
+                     f"numpy {version('numpy')}, pandas {version('pandas')}"),
+        ("Judged", say("{options:,} options, {feasible:,} meet every limit",
+                       options=len(plan.options), feasible=len(plan.feasible))),
+        ("Licences", say("; ").join(f"{model.name}: {model.license}" for model in models) or "-"),
+    ]  # fmt: skip
+    frame = pd.DataFrame([(say(what), value) for what, value in rows], columns=["what", "value"])
+    return display.table(frame, {"what": "What", "value": "Value"}, "Identity of this report")
 
 
-def summary(plan: Plan) -> display.Shown:
-    """What a program reads: the decision and its figures."""
+def _dated(dates):
+    return say("dated {first} to {last}", first=phrases.day(dates[0]), last=phrases.day(dates[-1]))
+
+
+def input_digest(plan: Plan) -> str:
+    """Digest of the requirement alone."""
+    content = json.dumps(plan.team.model_dump(mode="json"), sort_keys=True, default=str)
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def summary(plan: Plan, outcome: uncertainty.Outcome | None = None) -> display.Shown:
+    """What a program reads: the decision and its figures; see `outlook.figures` for the odds."""
     option, team = plan.chosen, plan.team
+    outcome = outcome or uncertainty.outcome(plan)
     values = {
         "team": team.name,
         "date": plan.made.isoformat(),
@@ -266,25 +258,46 @@ def summary(plan: Plan) -> display.Shown:
         "options": len(plan.options),
         "feasible": len(plan.feasible),
         "chosen": None,
+        **outlook.figures(plan, outcome),
         "document": {"details": details(plan)},
+        "files": {},
     }
+    if language.current() != "en":
+        values["language"] = language.current()
+    with language.speaking("en"):  # what engineers start
+        values["files"] = deploy.files(plan, run_id(plan))
+    values["files"] |= _workbook(plan, outcome)
     if option is not None:
+        found = sections.spread(plan)
         values["three_year_cost"] = {
-            "low": _plain(option["total_low"]),
+            "low": _plain(found["p10"]),
             "mid": _plain(option["total"]),
-            "high": _plain(option["total_high"]),
+            "high": _plain(found["p90"]),
+            "range": "P10 to P90",
             "currency": team.currency,
         }
         values["chosen"] = {name: _plain(option[name]) for name in KEPT if name in option}
     return display.summary(values)
 
 
+def _workbook(plan, outcome):
+    content = spreadsheet.report(plan, outcome, run_id(plan))
+    return {spreadsheet.FILE: base64.b64encode(content).decode()}
+
+
 def details(plan: Plan) -> list[list[str]]:
     """What stands under the title of the report: label and text."""
     return [
-        ["Prepared for", plan.team.owner],
-        ["Validity", "30 days from the date: prices move"],
+        [say("Prepared for"), plan.team.owner],
+        [say("Valid until"), _valid(plan)],
     ]
+
+
+def _valid(plan):
+    found = prices.validity(plan)
+    if found is None:
+        return "-"
+    return say(QUOTE_FIRST, **found) if found["stale"] else phrases.day(found["until"])
 
 
 def _plain(value):

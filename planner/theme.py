@@ -3,7 +3,9 @@
 import altair as alt
 import pandas as pd
 
-from planner.display import FONT, number
+from planner import language, phrases
+from planner.display import font, number
+from planner.language import say
 
 # Okabe and Ito's colours, which people with the common colour-vision deficiencies tell apart.
 BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"
@@ -12,18 +14,19 @@ INK, QUIET, PALE, HELD_BACK = "#1F2933", "#5F6B76", "#D5DBE1", "#A9BBC8"
 PALETTE = [BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION, "#8C6D31", QUIET]
 WIDTH = 540  # of charts with figures on the vertical axis [px]
 ROW_WIDTH = 300  # of charts with words on the vertical axis [px]
-LABEL_WIDTH = 370
+LABEL_WIDTH = 430
+LINE = "{words} {value} s"  # at a line in a chart
 
 
 @alt.theme.register("planner", enable=True)
 def theme() -> alt.theme.ThemeConfig:
     """One look for every chart of the workbook."""
-    words = {"font": FONT, "fontSize": 13, "fontWeight": "normal"}
+    words = {"font": font(), "fontSize": 13, "fontWeight": "normal"}
     axis = {
-        "labelFont": FONT,
+        "labelFont": font(),
         "labelFontSize": 13,
         "labelColor": INK,
-        "titleFont": FONT,
+        "titleFont": font(),
         "titleFontSize": 13,
         "titleFontWeight": "normal",
         "titleColor": QUIET,
@@ -35,7 +38,7 @@ def theme() -> alt.theme.ThemeConfig:
         "labelLimit": LABEL_WIDTH,
     }
     legend = {
-        "labelFont": FONT,
+        "labelFont": font(),
         "labelFontSize": 13,
         "labelColor": INK,
         "labelLimit": 300,
@@ -45,7 +48,7 @@ def theme() -> alt.theme.ThemeConfig:
     }
     return {
         "config": {
-            "font": FONT,
+            "font": font(),
             "background": "white",
             # Room for a browser that shows the labels in a wider font.
             "padding": {"left": 40, "right": 5, "top": 5, "bottom": 5},
@@ -76,10 +79,13 @@ def require(frame: pd.DataFrame, *fields: str) -> pd.DataFrame:
 
 def money(largest: float, currency: str) -> tuple[float, str]:
     """Factor and unit that keep money on an axis short."""
-    for limit, factor, word in ((3e6, 1e-6, "million"), (1e4, 1e-3, "thousand")):
+    steps = ((3e6, 1e-6, "million "), (1e4, 1e-3, "thousand "))
+    if language.current() == "zh":
+        steps = ((3e8, 1e-8, "亿"), (1e4, 1e-4, "万"))
+    for limit, factor, word in steps:
         if largest >= limit:
-            return factor, f"{word} {currency}"
-    return 1.0, currency
+            return factor, f"{word}{phrases.unit(currency)}"
+    return 1.0, phrases.unit(currency)
 
 
 def figure(value: float) -> str:
@@ -94,7 +100,9 @@ def finish(chart, description: str, height: float, width: float = WIDTH):
 
 def objective_line(value: float, words: str):
     """A horizontal line at an objective, in seconds, with its label."""
-    line = pd.DataFrame({"y": [float(value)], "words": [f"{words} {figure(value)} s"]})
+    line = pd.DataFrame(
+        {"y": [float(value)], "words": [say(LINE, words=say(words), value=figure(value))]}
+    )
     base = alt.Chart(line).encode(y="y:Q")
     return base.mark_rule(color=VERMILION, strokeWidth=1.4) + base.mark_text(
         align="right", baseline="bottom", dy=-4, color=VERMILION

@@ -7,26 +7,60 @@ import re
 import numpy as np
 import pandas as pd
 
-from planner.phrases import GIB, count, gib, money, seconds, several
+from planner.display import RANGE
+from planner.language import say, term
+from planner.phrases import GIB, TIMES, count, gib, money, seconds, several
 from planner.plan import Plan
 
 NEVER = "never at this size"
+RENTED = {True: "Reserve {machines}", False: "Rent {machines}"}
+RENTING = {True: "reserve {machines}", False: "rent {machines}"}
+BOUGHT = {True: "lease {machines}", False: "buy {machines}"}
+OUT = {
+    "nothing": "serves none of the {calls:,.0f} calls a day",
+    "policy": "the team's policy allows only {sourcing}",
+    "quality": "no score in {benchmark} that is high enough is published for it",
+    "score": "no score that is high enough is published for it",
+    "ttft": "first token after {time} with nobody else waiting; {limit} is the limit",
+    "tpot": "{speed:.2g} tokens a second for a single user; {needed:.3g} are needed",
+    "budget": "costs {total}, over the budget",
+    "second": "misses a response-time limit as soon as a second user calls",
+    "load": "needs {servers}; the policy allows {most}",
+    "device": (
+        "one sequence of {tokens:,} tokens needs {needed} on a device that offers {offered}: "
+        "{missing:,.3g} GiB missing"
+    ),
+    "server": (
+        "one sequence of {tokens:,} tokens needs {needed} on a server that offers {offered}: "
+        "{missing:,.3g} GiB missing"
+    ),
+}
+NO_OPTION = (
+    "No option of the catalogue meets the requirement. The nearest, {option}, fell out: {why}."
+)
+HEADLINE = "{decision}: {cost} over {years} ({low} to {high})."
 
 
 def name(option: pd.Series, plan: Plan) -> str:
     """An option in one line: machine, model, format."""
     if option["sourcing"] == "nothing":
-        return "Do nothing"
+        return say("Do nothing")
     if option["sourcing"] == "api":
-        return f"API {option['provider']}"
+        return say("API {provider}", provider=option["provider"])
     model = plan.catalogue.models[option["model_id"]].name
     what = f"{model} {option['weight_format']}"
     split = f", tp {option['tp']:.0f}" if option["tp"] > 1 else ""
     if option["sourcing"] == "rent":
         device = plan.catalogue.devices[option["device_id"]].name
-        return f"Rent {several(option['devices'], device)}: {what}{split}"
-    server = plan.catalogue.servers[option["server_id"]].name
-    return f"{several(option['servers'], server)}: {what}{split}"
+        rented = _rented(RENTED, option, several(option["devices"], device))
+        return say("{machine}: {model}", machine=rented, model=what + split)
+    server = term(plan.catalogue.servers[option["server_id"]].name)
+    machines = several(option["servers"], server)
+    return say("{machine}: {model}", machine=machines, model=what + split)
+
+
+def _rented(templates, option, machines):
+    return say(templates[option.get("contract") == "reserved"], machines=machines)
 
 
 def short(option: pd.Series, plan: Plan) -> str:
@@ -36,9 +70,11 @@ def short(option: pd.Series, plan: Plan) -> str:
     model = plan.catalogue.models[option["model_id"]].name.removesuffix("-Instruct")
     if option["sourcing"] == "rent":
         device = plan.catalogue.devices[option["device_id"]].name.removeprefix("NVIDIA ")
-        return f"Rent {several(option['devices'], device)}: {model}"
-    server = re.sub(r" \(.*?\)|,.*", "", plan.catalogue.servers[option["server_id"]].name)
-    return f"{several(option['servers'], server)}: {model}"
+        rented = _rented(RENTED, option, several(option["devices"], device))
+        return say("{machine}: {model}", machine=rented, model=model)
+    server = term(plan.catalogue.servers[option["server_id"]].name)
+    server = re.sub(r" \(.*?\)|,.*|（.*?）|，.*", "", server)
+    return say("{machine}: {model}", machine=several(option["servers"], server), model=model)
 
 
 def brief(option: pd.Series, plan: Plan) -> str:
@@ -53,72 +89,74 @@ def why(option: pd.Series, plan: Plan) -> str:
     """Why an option fell out, with the number that is missing."""
     team, limit = plan.team, option["limit"]
     if limit == "none":
-        return "meets every limit"
+        return say("meets every limit")
     if option["sourcing"] == "nothing":
-        return f"serves none of the {team.workload.calls_per_day:,.0f} calls a day"
+        return say(OUT["nothing"], calls=team.workload.calls_per_day)
     if limit == "policy":
-        return f"the team's policy allows only {' or '.join(team.policy.sourcing)}"
+        return say(OUT["policy"], sourcing=say(" or ").join(map(say, team.policy.sourcing)))
     if limit == "quality":
-        bench = f" in {team.quality.benchmark}" if team.quality else ""
-        return f"no score{bench} that is high enough is published for it"
+        if team.quality is None:
+            return say(OUT["score"])
+        return say(OUT["quality"], benchmark=team.quality.benchmark)
     if limit in ("memory", "kv_cache"):
         return _memory(option, team)
     if limit == "ttft":
-        return (
-            f"first token after {seconds(option['ttft_alone'])} with nobody else waiting; "
-            f"{seconds(team.slo.ttft_p95)} is the limit"
+        return say(
+            OUT["ttft"], time=seconds(option["ttft_alone"]), limit=seconds(team.slo.ttft_p95)
         )
     if limit == "tpot":
-        return (
-            f"{1 / option['tpot_alone']:.2g} tokens a second for a single user; "
-            f"{1 / team.slo.tpot_p95:.3g} are needed"
-        )
+        return say(OUT["tpot"], speed=1 / option["tpot_alone"], needed=1 / team.slo.tpot_p95)
     if limit == "budget":
-        return f"costs {money(option['total'], team.currency)}, over the budget"
+        return say(OUT["budget"], total=money(option["total"], team.currency))
     if not option["rate"] > 0:
-        return "misses a response-time limit as soon as a second user calls"
-    return (
-        f"needs {count(option['servers'], 'server')}; the policy allows {team.policy.most_servers}"
-    )
+        return say(OUT["second"])
+    servers = count(option["servers"], "server")
+    return say(OUT["load"], servers=servers, most=team.policy.most_servers)
 
 
 def _memory(option, team):
-    where = "server" if option["kind"] in ("cpu", "unified") else "device"
     needed = option["weight_bytes"] + option["overhead_bytes"] + option["sequence_bytes"]
-    return (
-        f"one sequence of {team.workload.context_tokens:,} tokens needs {gib(needed)} on a {where} "
-        f"that offers {gib(option['memory_bytes'])}: "
-        f"{option['missing_bytes'] / GIB:,.3g} GiB missing"
-    )
+    return say(
+        OUT["server" if option["kind"] in ("cpu", "unified") else "device"],
+        tokens=team.workload.context_tokens, needed=gib(needed),
+        offered=gib(option["memory_bytes"]), missing=option["missing_bytes"] / GIB,
+    )  # fmt: skip
 
 
 def band(low: float, high: float, write) -> str:
     """A range in words."""
-    return f"{write(low)} to {write(high)}"
+    return say(RANGE, low=write(low), high=write(high))
 
 
 def purchase(option: pd.Series, plan: Plan) -> str:
     """What to buy, rent or pay for, in words."""
     if option["sourcing"] == "api":
-        return f"pay {option['provider']} per token"
+        return say("pay {provider} per token", provider=option["provider"])
     if option["sourcing"] == "rent":
         device = plan.catalogue.devices[option["device_id"]].name
-        return f"rent {option['devices']:.0f} x {device}"
-    server = plan.catalogue.servers[option["server_id"]]
+        return _rented(RENTING, option, say(TIMES, number=option["devices"], thing=device))
+    server = term(plan.catalogue.servers[option["server_id"]].name)
     first = option["servers_1"]
-    staged = "" if first == option["servers"] else f" ({first:.0f} now, the rest as demand grows)"
-    one = server.name if server.name[0].isdigit() else f"one {server.name}"
-    bought = several(option["servers"], server.name) if option["servers"] > 1 else one
-    return f"buy {bought}{staged}"
+    bought = several(option["servers"], server)
+    if option["servers"] <= 1 and not server[0].isdigit():
+        bought = say("one {machine}", machine=server)
+    if first != option["servers"]:
+        staged = "{machines} ({first:.0f} now, the rest as demand grows)"
+        bought = say(staged, machines=bought, first=first)
+    return say(BOUGHT[option.get("contract") == "lease"], machines=bought)
 
 
 def decision(plan: Plan) -> str:
     """What to do, without the cost."""
     option = plan.chosen
     if option is None:
-        return "no option meets the requirement"
+        return say("no option meets the requirement")
     model = plan.catalogue.models[option["model_id"]].name
-    return f"{purchase(option, plan)} for {model}{_in_format(option)}"
+    hosted = option["sourcing"] in ("own", "rent")
+    return say(
+        "{purchase} for {model} in {format}" if hosted else "{purchase} for {model}",
+        purchase=purchase(option, plan), model=model, format=option["weight_format"],
+    )  # fmt: skip
 
 
 def headline(plan: Plan) -> str:
@@ -126,25 +164,18 @@ def headline(plan: Plan) -> str:
     option, team = plan.chosen, plan.team
     if option is None:
         nearest = plan.options[plan.options["sourcing"] != "nothing"].iloc[0]
-        return (
-            f"No option of the catalogue meets the requirement. The nearest, "
-            f"{name(nearest, plan)}, fell out: {why(nearest, plan)}."
-        )
+        return say(NO_OPTION, option=name(nearest, plan), why=why(nearest, plan))
     cost, low, high = (
         money(option[column], team.currency) for column in ("total", "total_low", "total_high")
     )
-    return (
-        f"{_upper(decision(plan))}: {cost} over "
-        f"{count(team.growth.years, 'year')} ({low} to {high})."
-    )
+    years = count(team.growth.years, "year")
+    what = upper(decision(plan))
+    return say(HEADLINE, decision=what, cost=cost, years=years, low=low, high=high)
 
 
-def _upper(text):
+def upper(text: str) -> str:
+    """A sentence begins with a capital."""
     return text[:1].upper() + text[1:]
-
-
-def _in_format(option):
-    return f" in {option['weight_format']}" if option["sourcing"] in ("own", "rent") else ""
 
 
 def terminal(plan: Plan, top: int = 10) -> str:

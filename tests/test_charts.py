@@ -108,7 +108,7 @@ def test_fields_units_and_description(name):
     assert words in specification["description"]
     titles = [title for title in found(specification, "title") if isinstance(title, str)]
     assert all("[" in title for title in titles if title not in ("Year", "Month"))
-    assert specification["config"]["font"] == theme.FONT
+    assert specification["config"]["font"] == theme.font()
 
 
 def test_the_front_holds_what_nothing_beats():

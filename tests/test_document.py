@@ -1,6 +1,7 @@
 """Blocks, HTML and PDF of one notebook: the same figures, and hostile text as text."""
 
 import io
+import itertools
 import json
 import re
 
@@ -9,7 +10,7 @@ import pandas as pd
 import pypdf
 import pytest
 
-from planner import display, document, markup
+from planner import display, document, markup, report, table_layout, team
 
 HOSTILE = (
     '#panic("x") <script>alert(1)</script> `a` *b* $x$ ](http://e) \u202eexe {{ 7*7 }} 🚀 שלום 中文'
@@ -214,8 +215,8 @@ def test_tables_stay_on_their_page(columns):
         page.extract_text(visitor_text=visit)
         width = float(page.mediabox.width)
         assert all(place < width - 50 for place in right)
-    laid = document._layout(json.loads(json.dumps(display.table(frame).data[display.TABLE])))
-    assert laid["sideways"] == (columns > 10) and len(laid["widths"]) == columns
+    laid = table_layout.layout(json.loads(json.dumps(display.table(frame).data[display.TABLE])))
+    assert laid["sideways"] == (columns > 14) and len(laid["widths"]) == columns
 
 
 def test_svg_keeps_shapes_and_words_only():
@@ -256,3 +257,41 @@ def test_display_formats_and_refuses():
     with pytest.raises(ValueError, match="no alt text"):
         display.figure({"mark": "bar"})
     assert len(display.font_directories()) >= 1
+
+
+def structure(node, depth=0):
+    """Type, depth and alternative text of every element of a tagged PDF, in reading order."""
+    node = node.get_object()
+    if not isinstance(node, dict):
+        return
+    if "/S" in node:
+        yield node["/S"], depth, str(node.get("/Alt", ""))
+    children = node.get("/K", [])
+    children = children.get_object() if hasattr(children, "get_object") else children
+    for child in children if isinstance(children, list) else [children]:
+        yield from structure(child, depth + 1)
+
+
+@pytest.mark.slow
+def test_the_report_of_a_team_is_accessible_and_short(tmp_path):
+    report.render(team.TEAMS / "coding_assistant.toml", tmp_path)
+    path = tmp_path / "coding_assistant" / "report.pdf"
+    reader = pypdf.PdfReader(path)
+    root = reader.trailer["/Root"].get_object()
+    assert root["/MarkInfo"]["/Marked"] and str(root["/Lang"]).startswith("en")
+    assert reader.metadata.title and root["/ViewerPreferences"]["/DisplayDocTitle"]
+    assert b"pdfuaid" in root["/Metadata"].get_object().get_data()
+    assert all(page.get("/Tabs", "/S") == "/S" for page in reader.pages)
+    found = list(structure(root["/StructTreeRoot"]))
+    figures = [alt for kind, _, alt in found if kind == "/Figure"]
+    assert len(figures) >= 4 and all(len(alt) > 40 for alt in figures)
+    levels = [int(kind[2:]) for kind, *_ in found if re.fullmatch(r"/H[1-6]", kind)]
+    assert levels[0] == 1
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
+    kinds = [kind for kind, *_ in found]
+    assert kinds.count("/Table") == kinds.count("/THead") >= 10 and "/TH" in kinds
+    titles = [re.sub(r"\s+", " ", entry.title) for entry in reader.outline if entry != []]
+    numbers = [re.match(r"\d+|[A-E]", title)[0] for title in titles]
+    assert numbers == [*map(str, range(1, 13)), *"ABCDE"]
+    first = reader.outline[numbers.index("A")]
+    assert reader.get_destination_page_number(first) <= 8, "the body has more than eight pages"
