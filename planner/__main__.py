@@ -59,6 +59,9 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="is everything in data/ valid?")
     check.set_defaults(run=_check)
 
+    prices = commands.add_parser("prices", help="API prices against the installed genai-prices")
+    prices.set_defaults(run=_prices)
+
     audit = commands.add_parser("audit", help="published claims against the models")
     audit.set_defaults(run=_audit)
 
@@ -150,6 +153,15 @@ def _check(options) -> int:
     return 1 if problems else 0
 
 
+def _prices(options) -> int:
+    from datetime import date
+
+    from planner import catalogue, prices
+
+    print(prices.text(prices.differences(catalogue.load(), date.today())))
+    return 0
+
+
 def _audit(options) -> int:
     from planner import claims
 
@@ -161,6 +173,7 @@ def _accuracy(options) -> int:
     from planner import bands, scorecard
 
     print(bands.text())
+    print("\nUnder load, by the closed form and by the simulation:\n\n" + scorecard.by_load_text())
     print("\nWith and without the measurements that are left out (%):")
     print(scorecard.with_and_without().round(1).to_string(index=False))
     return 0

@@ -20,6 +20,7 @@ from planner.records import (
     Assumption,
     Claim,
     Device,
+    EngineOption,
     Model,
     Record,
     Rental,
@@ -34,6 +35,7 @@ __all__ = [
     "CatalogueError",
     "Claim",
     "Device",
+    "EngineOption",
     "Format",
     "Model",
     "Record",
@@ -108,6 +110,7 @@ TABLES = (
     tables.Table("rentals.csv", "rentals", Rental),
     tables.Table("assumptions.csv", "assumptions", Assumption),
     tables.Table("claims.csv", "claims", Claim),
+    tables.Table("engine_options.csv", "engine_options", EngineOption),
 )
 
 
@@ -123,6 +126,7 @@ class Catalogue:
     rentals: dict[str, Rental]
     assumptions: dict[str, Assumption]
     claims: tuple[Claim, ...]
+    engine_options: dict[str, EngineOption]
     directory: Path
     digest: str
 

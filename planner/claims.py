@@ -10,11 +10,24 @@ import pandas as pd
 from planner import bands, estimate
 from planner import catalogue as records
 from planner.catalogue import Catalogue, Claim
+from planner.language import say, term
+from planner.phrases import day
 
 VERDICTS = ("impossible", "off", "consistent", "not checked")
 TOLERANCE = 0.1  # claims are rounded; closer than this is agreement
 WORDS_FOR_FORMAT = {"int8": "gptq-int8", "int4": "awq-int4"}
 SPEEDS = ("decode_tok_s", "tok_s_per_user", "task_s")
+TOO_SMALL = (
+    "the weights alone take {weights:,.1f} GB in {format}, {ratio:.2g} times what is claimed"
+)
+WEIGHTS = "the weights take {weights:,.1f} GB in {format}"
+WEIGHTS_AND_CACHE = "the weights take {weights:,.1f} GB in {format}; the rest is cache"
+TOO_LARGE = "the weights take {weights:,.0f} GB in {format}; {server} has {memory:,.0f} GB"
+TOO_FAST = (
+    "the memory of the server allows {limit:.3g} {unit} at best: every token reads {read:,.1f} GB "
+    "and its experts"
+)
+EXPECTED = "{low:.3g} to {high:.3g} {unit} are expected in {format}"
 
 
 def audit(catalogue: Catalogue | None = None, models: tuple[str, ...] = ()) -> pd.DataFrame:
@@ -61,7 +74,7 @@ def _row(claim, verdict, reason, figures=None):
 def _judge(claim: Claim, catalogue: Catalogue):
     model = catalogue.models.get(claim.model_id)
     if model is None:
-        return "not checked", "it names no model of the catalogue"
+        return "not checked", say("it names no model of the catalogue")
     if claim.metric in SPEEDS:
         return _speed(claim, catalogue)
     if claim.metric in ("memory_gb", "disk_gb"):
@@ -75,16 +88,17 @@ def _judge(claim: Claim, catalogue: Catalogue):
         return _near(claim, facts[claim.metric] / claim.scale)
     if claim.metric == "release_date":
         same = model.released.startswith(claim.value_text)
-        reason = f"released {model.released} ({model.source[:60]})"
+        source = model.source[:60]
+        reason = say("released {date} ({source})", date=day(model.released), source=source)
         return "consistent" if same else "off", reason
-    return "not checked", "no way to check it from what is stated"
+    return "not checked", say("no way to check it from what is stated")
 
 
 def _near(claim, value):
     figures = {"predicted": value, "predicted_low": value, "predicted_high": value}
     if claim.low * (1 - TOLERANCE / 2) <= value <= claim.high * (1 + TOLERANCE / 2):
-        return "consistent", "as published by the vendor", figures
-    return "off", f"the vendor publishes {value:,.4g}", figures
+        return "consistent", say("as published by the vendor"), figures
+    return "off", say("the vendor publishes {value:,.4g}", value=value), figures
 
 
 def _format(claim):
@@ -107,20 +121,18 @@ def _size(claim):
     weights = group.profile.weight_bytes[0] / 1e9
     figures = {"predicted": weights, "predicted_low": weights, "limit": weights}
     if claim.high < weights * (1 - TOLERANCE / 4):
-        return "impossible", (
-            f"the weights alone take {weights:,.1f} GB in {name}, {weights / claim.high:.2g} times "
-            "what is claimed"
-        ), figures  # fmt: skip
+        ratio = weights / claim.high
+        return "impossible", say(TOO_SMALL, weights=weights, format=name, ratio=ratio), figures
     if claim.low > 1.5 * weights:
-        return "off", f"the weights take {weights:,.1f} GB in {name}", figures
-    return "consistent", f"the weights take {weights:,.1f} GB in {name}; the rest is cache", figures
+        return "off", say(WEIGHTS, weights=weights, format=name), figures
+    return "consistent", say(WEIGHTS_AND_CACHE, weights=weights, format=name), figures
 
 
 def _speed(claim, catalogue):
     """Speeds are bounded by the bytes that every token must read."""
     server = catalogue.servers.get(claim.server)
     if server is None:
-        return "not checked", "the machine is not stated"
+        return "not checked", say("the machine is not stated")
     name, users = _format(claim), claim.users or 1
     group = _replica(claim.model_id, server.device, "llama.cpp", name, server.sockets)
     step = float(estimate.decode_step_time(group, users, claim.context_tokens or 512)[0])
@@ -146,22 +158,21 @@ def _speed(claim, catalogue):
         possible, off = claim.low <= figures["limit"], claim.low > figures["predicted_high"]
     weights = group.profile.weight_bytes[0]
     if weights > server.memory:
-        return "impossible", (
-            f"the weights take {weights / 1e9:,.0f} GB in {name}; {server.name} has "
-            f"{server.memory / 1e9:,.0f} GB"
+        return "impossible", say(
+            TOO_LARGE, weights=weights / 1e9, format=name, server=term(server.name),
+            memory=server.memory / 1e9,
         ), figures  # fmt: skip
     unit = "s" if claim.metric == "task_s" else "tok/s"
     if not possible:
-        return "impossible", (
-            f"the memory of the server allows {figures['limit']:.3g} {unit} at best: every token "
-            f"reads {group.profile.dense_bytes[0] / 1e9:,.1f} GB and its experts"
-        ), figures  # fmt: skip
-    expected = f"{figures['predicted_low']:.3g} to {figures['predicted_high']:.3g} {unit}"
+        read = group.profile.dense_bytes[0] / 1e9
+        return "impossible", say(TOO_FAST, limit=figures["limit"], unit=unit, read=read), figures
+    ends = {"low": figures["predicted_low"], "high": figures["predicted_high"]}
+    expected = say(EXPECTED, **ends, unit=unit, format=name)
     low, high = sorted((figures["predicted_low"], figures["predicted_high"]))
     overlaps = claim.low <= high and claim.high >= low
     if off or not overlaps:
-        return "off", f"{expected} are expected in {name}", figures
-    return "consistent", f"{expected} are expected in {name}", figures
+        return "off", expected, figures
+    return "consistent", expected, figures
 
 
 def text(verdicts: pd.DataFrame) -> str:

@@ -203,7 +203,11 @@ class Server(Record):
 
 
 class ApiPrice(Record):
-    """Price of a hosted model per token; ``model_id`` names the open model it serves, if any."""
+    """
+    Price of a hosted model per token; ``model_id`` names the open model it serves, if any.
+
+    Where a provider asks more in some hours, the prices are those of the other hours.
+    """
 
     id: Text
     provider: Text
@@ -211,6 +215,8 @@ class ApiPrice(Record):
     input: Number
     output: Number
     cached_input: Number | None = None
+    peak_factor: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 1.0
+    peak_hours: Annotated[float, Field(ge=0, le=24, allow_inf_nan=False)] = 0.0
     currency: Currency
     source: Text
     source_date: Date
@@ -236,6 +242,22 @@ class Rental(Record):
 
     def faults(self):
         yield from _order(self, "price_low", "price", "price_high")
+
+
+class EngineOption(Record):
+    """An option of an engine's command, and where its documentation was read."""
+
+    id: Text
+    engine: Text
+    tool: Text
+    option: Annotated[str, Field(pattern=r"^--?[a-z][a-z0-9-]*$")]
+    since: str = ""
+    source: Text
+    source_date: Date
+
+    def faults(self):
+        if self.id != f"{self.engine}:{self.tool}:{self.option}":
+            yield "id", f"is not {self.engine}:{self.tool}:{self.option}; make it so"
 
 
 class Assumption(Record):

@@ -1,8 +1,10 @@
-"""Reports: one executed notebook per team becomes report.ipynb, report.html, report.pdf and
-summary.json. A report appears whole or not at all, and one team's failure stops no other.
+"""Reports: one executed notebook per team becomes report.ipynb, report.html, report.pdf,
+report.xlsx, summary.json and, in deploy/, files that start what was chosen. A report appears whole
+or not at all, and one team's failure stops no other.
 """
 
 import ast
+import base64
 import hashlib
 import json
 import multiprocessing
@@ -27,6 +29,8 @@ from planner.team import TEAMS
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOK = ROOT / "notebooks" / "report.ipynb"
+FOLDERS = ("deploy",)  # that a report may have beside its files
+BINARY = ("report.xlsx",)  # files that the summary carries in base64
 NEEDED = ("team", "date", "buy", "three_year_cost")
 # The errors of the planner explain themselves; of any other the name helps.
 SPEAKING = {"ValueError", "TeamError", "CatalogueError", "UnknownArchitecture", "DocumentError"}
@@ -78,7 +82,8 @@ def example(team_path: str | Path, out: str | Path) -> dict:
 def _about(summary: Mapping) -> dict:
     """What the title block and the running header say."""
     meta = {"details": [], **summary.get("document", {})}
-    return meta | {"team": summary["team"], "date": summary["date"]}
+    language = summary.get("language", "en")
+    return meta | {"team": summary["team"], "date": summary["date"], "language": language}
 
 
 def render(
@@ -121,6 +126,7 @@ def render(
     # A relative path keeps machine-dependent folders out of the notebook that is kept.
     shown = team_path.relative_to(ROOT) if team_path.is_relative_to(ROOT) else team_path
     executed = execute(notebook, {"team_path": str(shown), **(parameters or {})}, timeout)
+    executed = document.translated(executed)
     ran = time.perf_counter()
     found, summary = document.blocks(executed), document.summary(executed)
     absent = [key for key in NEEDED if key not in summary]
@@ -129,7 +135,9 @@ def render(
     meta = _about(summary)
     pages = document.pdf(found, meta)
     set_ = time.perf_counter()
+    more = _more_files(summary)
     files = {
+        **more,
         "report.ipynb": (json.dumps(executed, indent=1, ensure_ascii=False) + "\n").encode(),
         "report.html": document.html(found, meta).encode(),
         "report.pdf": pages,
@@ -150,6 +158,28 @@ def render(
     }
 
 
+def _more_files(summary: dict) -> dict[str, bytes]:
+    """Files that the notebook left in its summary, taken out of it; names are known or plain.
+
+    Examples
+    --------
+    >>> _more_files({"files": {"deploy/serve.sh": "exec"}})
+    {'deploy/serve.sh': b'exec'}
+    """
+    found = summary.pop("files", None) or {}
+    for name in found.keys() - BINARY:
+        folder, _, file = name.partition("/")
+        if folder not in FOLDERS or not re.fullmatch(r"[a-z][a-z0-9_-]*(\.[a-z0-9]+)*", file):
+            raise ReportError(
+                f"the notebook's summary names a file {clean(name)!r}; files lie in "
+                f"{', '.join(FOLDERS)}, in small letters"
+            )
+    return {
+        name: base64.b64decode(content) if name in BINARY else content.encode()
+        for name, content in found.items()
+    }
+
+
 def _place(files: Mapping[str, bytes], out: Path, name: str) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -160,10 +190,20 @@ def _place(files: Mapping[str, bytes], out: Path, name: str) -> None:
         ) from None
     try:
         for file, content in files.items():
+            (draft / file).parent.mkdir(exist_ok=True)
             (draft / file).write_bytes(content)
+            if file.endswith(".sh"):
+                (draft / file).chmod(0o755)
         (out / name).mkdir(exist_ok=True)
+        # A folder changes as a whole, so that nothing of an earlier choice stays in it.
+        for folder in FOLDERS:
+            if os.path.lexists(out / name / folder):
+                os.replace(out / name / folder, draft / f".old-{folder}")
+            if (draft / folder).is_dir():
+                os.replace(draft / folder, out / name / folder)
         for file in files:
-            os.replace(draft / file, out / name / file)
+            if "/" not in file:
+                os.replace(draft / file, out / name / file)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
@@ -334,5 +374,5 @@ def line(result: Mapping) -> str:
     return f"{result['name']}: {clean(summary['buy'])}; {words}; {result['folder']}"
 
 
-def _rounded(value: float) -> str:
-    return number(float(f"{float(value):.3g}"))
+def _rounded(value: float | None) -> str:
+    return "no figure" if value is None else number(float(f"{float(value):.3g}"))
