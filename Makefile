@@ -16,6 +16,7 @@ $(READY): requirements.lock requirements-tools.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-tools.lock
 	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --compile-bytecode requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -c 'from planner import load; load.compiled()'
 	@touch $(READY)
 
 reports: $(READY) ## every team's sizing report into reports/
