@@ -1,7 +1,7 @@
 """
 Speed of the three things that are repeated: estimates, plans, reports. Measured here, in one run.
 
-    python benchmarks/bench.py [estimates] [answers] [plans] [reports]
+    python benchmarks/bench.py [estimates] [answers] [load] [plans] [reports]
 
 There are no marks to pass: times depend on the machine, so that ratios are printed beside them.
 """
@@ -10,6 +10,7 @@ import math
 import os
 import platform
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -194,8 +195,8 @@ def bench_answers():
 
 
 def bench_plans(records):
-    """Every team's plan, first and repeated."""
-    from planner import plan
+    """Every team's plan, first and repeated, and the draws of its money."""
+    from planner import plan, uncertainty
 
     teams = [team.read(path, records) for path in sorted(TEAMS.glob("*.toml"))]
     plans, first = timed(lambda: [plan.plan(one, records) for one in teams], 1)
@@ -207,7 +208,56 @@ def bench_plans(records):
     print(f"  first / again           {first / again:>12,.1f} times as long")
     if options:
         print(f"  options judged          {options / again:>12,.0f} /s")
+    most = max(plans, key=lambda one: len(uncertainty.candidates(one)))
+    outcome, drawn = timed(lambda: uncertainty.outcome(most), 3)
+    top, size = outcome.total.shape
+    print(f"  {size:,} draws, {top} options {drawn:>10,.2f} s")
     return again / len(teams)
+
+
+def bench_load():
+    """Closed forms of latency under load, and the event simulation, warm and from a new process."""
+    from planner import concurrency, simulation
+
+    random, number = np.random.default_rng(SEED), 10_000
+    first, limit = random.uniform(0.005, 0.03, number), random.uniform(8, 256, number)
+    more, prefill = first * random.uniform(0.002, 0.02, number), random.uniform(0.01, 0.3, number)
+
+    def law(batch):
+        return first + more * batch
+
+    shape = (law, prefill, random.uniform(50, 800, number), limit)
+    words = {"chunks": 0.3, "launch_time": 0.008, "input_cv": 0.8, "attention": 0.05}
+    rate = random.uniform(0.1, 0.85, number) * concurrency.capacity(*shape)
+    _, one = timed(lambda: concurrency.latency(rate, *shape, **words), 5)
+    limits = {"ttft_limit": 3 * prefill + 0.2, "tpot_limit": 2 * first}
+    _, search = timed(lambda: concurrency.rate_within_slo(*shape, **limits, **words), 3)
+    print(f"load: {number:,} random deployments")
+    print(f"  latency at a rate       {number / one:>12,.0f} /s")
+    print(f"  rate within limits      {number / search:>12,.0f} /s")
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-c", "import bench; bench.seventy_billion()"], check=True,
+                   cwd=Path(__file__).parent)  # fmt: skip
+    cold = time.perf_counter() - start
+    asked, engine = seventy_billion()
+    _, warm = timed(lambda: simulation.simulate(asked, engine), 9)
+    print(f"  2,000 simulated, warm   {1e3 * warm:>12,.1f} ms (70B class)")
+    print(f"  new process, compiled   {cold:>12,.1f} s (with the imports of this file)")
+
+
+def seventy_billion():
+    """2,000 requests for a 70B-class deployment at 3 a second, simulated once."""
+    from planner import simulation, workload
+
+    prompt, output = workload.lengths(2000, 2000, 0.7, seed=1), workload.lengths(2000, 300, 1.0)
+    stream = workload.independent(workload.arrivals(2000) / 3.0, prompt, output)
+    contexts = np.array([0.0, 1e3, 1e5])
+    table = 0.02 + np.arange(1.0, 257.0)[:, None] * (1e-4 + 5e-8 * contexts)
+    engine = simulation.Engine(table, contexts, 0.01, 0.77, 1e-6, 8192, 20_000, 16, True)
+    work = prompt / 15_000
+    asked = simulation.Requests(*stream[:5], work, work, *stream[5:])
+    simulation.simulate(asked, engine)
+    return asked, engine
 
 
 def bench_reports(plan_time):
@@ -233,7 +283,7 @@ def bench_reports(plan_time):
 
 def main(parts):
     """Run the parts asked for, or all."""
-    known = ("estimates", "answers", "plans", "reports")
+    known = ("estimates", "answers", "load", "plans", "reports")
     unknown = set(parts) - set(known)
     if unknown:
         sys.exit(f"no such part: {', '.join(sorted(unknown))}; choose of {', '.join(known)}")
@@ -243,6 +293,8 @@ def main(parts):
         bench_estimates(records)
     if not parts or "answers" in parts:
         bench_answers()
+    if not parts or "load" in parts:
+        bench_load()
     plan_time = bench_plans(records) if not parts or "plans" in parts else None
     if not parts or "reports" in parts:
         bench_reports(plan_time)
