@@ -55,6 +55,7 @@ def theme() -> alt.theme.ThemeConfig:
             "view": {"stroke": None},
             "axis": axis,
             "axisY": {"ticks": False, "domain": False},
+            "axisQuantitative": {"labelOverlap": True, "labelSeparation": 10},
             "legend": legend,
             "text": {**words, "color": INK},
             "range": {"category": PALETTE},
