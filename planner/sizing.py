@@ -154,10 +154,11 @@ def _next(tried, low, high):
     return load * np.clip((0.99 / excess) ** (1 / min(slope, 3.0)), 0.4, 2.5)
 
 
-def calls_needed(served: serving.Serving, i: int) -> int:
-    """How many calls a run of a deployment needs to last long enough. [call]"""
-    limit = min(serving.batch_limit(served)[i], served.places[i])
-    return int(np.clip(MEAN_LATENCIES * limit, LEAST_CALLS, MOST_CALLS))
+def calls_needed(served: serving.Serving, rate: np.ndarray) -> np.ndarray:
+    """Calls of a run that lasts long enough: by Little's law, so many times those inside. [call]"""
+    inside = serving.closed(served).latency(np.nan_to_num(rate)).batch
+    rounded = 1000 * np.ceil(MEAN_LATENCIES * inside / 1000)  # runs of one length share their calls
+    return np.clip(rounded, LEAST_CALLS, MOST_CALLS).astype(int)
 
 
 def threads(work, jobs) -> list:
@@ -188,7 +189,9 @@ def one(option: pd.Series, team: Team, seed: int = 0, end: str = "") -> Replica:
     row = option.to_frame().T.infer_objects().reset_index(drop=True)
     pool = row["pool_bytes"].to_numpy(float)
     served = serving.describe(estimate.replicas(row), pool, team)
-    calls = load.stream(team, calls_needed(served, 0), seed)
+    decided = option.get("decided_by") == "simulation"
+    rate = float(option["rate_closed"] if decided else option["rate"])
+    calls = load.stream(team, calls_needed(served, np.array([rate]))[0], seed)
     return load.replica(served, 0, calls, *_factors(option, end))
 
 
@@ -228,17 +231,16 @@ def decide(options: pd.DataFrame, team: Team, seed: int = 0) -> pd.DataFrame:
     distinct = options.drop_duplicates(KEYS).reset_index(drop=True)
     pool = distinct["pool_bytes"].to_numpy(float)
     served = serving.describe(estimate.replicas(distinct), pool, team)
-    streams = {}
+    needed = calls_needed(served, distinct["rate"].to_numpy(float))
+    streams = {n: load.stream(team, n, seed) for n in {LEAST_CALLS, *needed.tolist()}}
 
     def answer(job):
         i, end = job
-        count = calls_needed(served, i) if end == "" else LEAST_CALLS
+        count = int(needed[i]) if end == "" else LEAST_CALLS
         row = distinct.iloc[i]
         one = load.replica(served, i, streams[count], *_factors(row, end))
         return carried(one, team, row["rate" + {"_high": "_low", "_low": "_high"}.get(end, "")])
 
-    for count in {LEAST_CALLS, *(calls_needed(served, i) for i in range(len(distinct)))}:
-        streams[count] = load.stream(team, count, seed)
     # the slow end decides whether an option is certain; the fast end only bounds the cost below
     jobs = [(i, end) for i in range(len(distinct)) for end in ("", "_high")]
     found = dict(zip(jobs, threads(answer, jobs), strict=True))
