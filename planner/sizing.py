@@ -234,19 +234,20 @@ def decide(options: pd.DataFrame, team: Team, seed: int = 0) -> pd.DataFrame:
     needed = calls_needed(served, distinct["rate"].to_numpy(float))
     streams = {n: load.stream(team, n, seed) for n in {LEAST_CALLS, *needed.tolist()}}
 
-    def answer(job):
-        i, end = job
-        count = int(needed[i]) if end == "" else LEAST_CALLS
+    def answer(i):
         row = distinct.iloc[i]
-        one = load.replica(served, i, streams[count], *_factors(row, end))
-        return carried(one, team, row["rate" + {"_high": "_low", "_low": "_high"}.get(end, "")])
+        one = load.replica(served, i, streams[int(needed[i])])
+        middle = carried(one, team, row["rate"])
+        # the slow end decides whether an option is certain; the fast end only bounds the cost
+        # below. Where the closed forms missed the middle, they miss the slow end likewise.
+        missed = middle.rate / row["rate"] if row["rate"] > 0 and middle.rate > 0 else 1.0
+        slow = load.replica(served, i, streams[LEAST_CALLS], *_factors(row, "_high"))
+        return middle, carried(slow, team, row["rate_low"] * missed)
 
-    # the slow end decides whether an option is certain; the fast end only bounds the cost below
-    jobs = [(i, end) for i in range(len(distinct)) for end in ("", "_high")]
-    found = dict(zip(jobs, threads(answer, jobs), strict=True))
+    found = threads(answer, range(len(distinct)))
     rows = []
     for i in range(len(distinct)):
-        middle, slow = found[i, ""], found[i, "_high"]
+        middle, slow = found[i]
         before = distinct.iloc[i]
         fast = before["rate_high"] / before["rate"] if before["rate"] > 0 else 1.0
         rows.append({
