@@ -117,14 +117,6 @@ def yearly_table(plan: Plan) -> display.Shown:
     )  # fmt: skip
 
 
-def yearly_chart(plan: Plan) -> display.Shown:
-    """The same, drawn."""
-    if plan.chosen is None:
-        return display.text("No option, no cost.")
-    chart = charts.yearly_costs(by_year(plan), plan.team.currency)
-    return display.figure(chart, "What the recommendation costs in each year")
-
-
 def books(plan: Plan) -> display.Shown:
     """Servers in the books, and leased instead of bought."""
     option = plan.chosen

@@ -8,7 +8,6 @@ from planner.display import RANGE
 from planner.language import label, say
 from planner.theme import (
     BLUE,
-    GREEN,
     HELD_BACK,
     INK,
     PALE,
@@ -24,13 +23,6 @@ from planner.theme import (
 )  # fmt: skip
 
 PAIR = "{name}: {value}"
-LINE_OF_LATENCY = (
-    "Line of {latency} against load. The objective of {objective} s is met up to {capacity} {unit}."
-)
-LINE_AND_PEAK = (
-    "Line of {latency} against load. The objective of {objective} s is met up to {capacity} "
-    "{unit}; the peak load is {load} {unit}."
-)
 
 
 def ranked_costs(options: pd.DataFrame, currency: str, *, title: str = "Three-year cost"):
@@ -141,67 +133,6 @@ def cost_against_latency(
     return finish(chart, description, 300)
 
 
-def latency_against_load(
-    curve: pd.DataFrame,
-    *,
-    objective: float,
-    capacity: float,
-    load: float | None = None,
-    load_title: str = "Load",
-    load_unit: str = "request/s",
-    latency_title: str = "Time to first token, 95th percentile",
-):
-    """Latency rising with load, the objective it must stay under and the capacity that follows.
-
-    Parameters
-    ----------
-    curve : pandas.DataFrame
-        Columns ``load`` [request/s or the unit named], ``latency``, ``latency_low`` and
-        ``latency_high`` [s].
-    objective : float
-        Latency objective. [s]
-    capacity : float
-        Load at which the objective is just met. [request/s]
-    load : float
-        Load the team expects at its peak. [request/s]
-    """
-    data = require(curve, "load", "latency", "latency_low", "latency_high").sort_values("load")
-    # Near saturation latency has no limit: the axis ends where the objective can still be read.
-    top = 3 * float(objective)
-    latency_title, load_unit = label(latency_title), say(load_unit)
-    title, scale = f"{latency_title} [{say('s')}]", alt.Scale(domain=[0, top], nice=False)
-    across = f"{label(load_title)} [{load_unit}]"
-    x = alt.X("load:Q", title=across, scale=alt.Scale(domainMin=0))
-    base = alt.Chart(data)
-    area = base.mark_area(color=BLUE, opacity=0.16, clip=True).encode(
-        x=x, y=alt.Y("latency_low:Q", title=title, scale=scale), y2="latency_high:Q"
-    )
-    line = base.mark_line(clip=True).encode(x=x, y=alt.Y("latency:Q", title=title))
-    marks = [(capacity, "capacity", GREEN, 0)]
-    if load is not None:
-        marks.append((load, "peak load", INK, 18))
-    chart = area + line + objective_line(objective, "objective")
-    for value, words, colour, offset in marks:
-        mark = alt.Chart(
-            pd.DataFrame({"load": [float(value)], "words": [f"{say(words)} {figure(value)}"]})
-        ).encode(x="load:Q")
-        left = value < 0.6 * data["load"].max()
-        chart += mark.mark_rule(color=colour, strokeDash=[4, 3], strokeWidth=1.4)
-        chart += mark.mark_text(
-            color=colour,
-            align="left" if left else "right",
-            dx=5 if left else -5,
-            baseline="top",
-            dy=offset,
-        ).encode(y=alt.value(2), text="words:N")
-    description = say(
-        LINE_OF_LATENCY if load is None else LINE_AND_PEAK,
-        latency=latency_title.lower(), objective=figure(objective), capacity=figure(capacity),
-        unit=load_unit, load="" if load is None else figure(load),
-    )  # fmt: skip
-    return finish(chart, description, 280)
-
-
 def memory_waterfall(parts: pd.DataFrame, *, device: str):
     """Where the memory of one device goes, from weights to what is left.
 
@@ -248,61 +179,6 @@ def memory_waterfall(parts: pd.DataFrame, *, device: str):
         device=device, total=figure(total), listed=listed,
     )  # fmt: skip
     return finish(border + halo + bars + labels, description, 34 * len(data), ROW_WIDTH)
-
-
-def yearly_costs(costs: pd.DataFrame, currency: str):
-    """Stacked bars of what is paid in each year.
-
-    Parameters
-    ----------
-    costs : pandas.DataFrame
-        Columns ``year`` (0 is the purchase), ``item`` and ``cost`` [currency, paid is positive].
-    """
-    data = require(costs, "year", "item", "cost")
-    data["item"] = data["item"].map(label)
-    totals = data.groupby("year", as_index=False, sort=True)["cost"].sum()
-    factor, unit = money(totals["cost"].max(), currency)
-    data["cost"] = data["cost"].astype(float) * factor
-    totals["cost"] = totals["cost"].astype(float) * factor
-    totals["label"] = totals["cost"].map(figure)
-    # A total sits above the bar even when a residual value hangs below zero.
-    above = data[data["cost"] > 0].groupby("year")["cost"].sum()
-    totals["top"] = totals["year"].map(above).fillna(0.0)
-    below = data[data["cost"] < 0].groupby("year")["cost"].sum()
-    items = data["item"].unique().tolist()
-    bottom = 1.05 * float(below.min()) if len(below) else 0.0
-    scale = alt.Scale(domain=[bottom, 1.1 * float(totals["top"].max()) or 1.0], nice=False)
-    x = alt.X("year:O", title=say("Year"), axis=alt.Axis(labelAngle=0, ticks=False, domain=False))
-    bars = (
-        alt.Chart(data)
-        .mark_bar(width={"band": 0.6})
-        .encode(
-            x=x,
-            y=alt.Y("sum(cost):Q", title=f"{say('Cost')} [{unit}]", scale=scale),
-            color=alt.Color(
-                "item:N",
-                sort=items,
-                scale=alt.Scale(domain=items),
-                legend=alt.Legend(columns=4, offset=14),
-            ),
-            order=alt.Order("rank:Q"),
-        )
-        .transform_calculate(rank=f"indexof({items!r}, datum.item)")
-    )
-    labels = (
-        alt.Chart(totals)
-        .mark_text(baseline="bottom", dy=-4, fontWeight="bold")
-        .encode(x=x, y="top:Q", text="label:N")
-    )
-    zero = alt.Chart(pd.DataFrame({"zero": [0]})).mark_rule().encode(y="zero:Q")
-    parts = say("; ").join(
-        say("year {year}: {total}", year=row.year, total=row.label) for row in totals.itertuples()
-    )
-    description = say(
-        "Stacked bars of yearly cost in {unit} ({items}). Totals: {parts}.",
-        unit=unit, items=say(", ").join(items), parts=parts,
-    )  # fmt: skip
-    return finish(bars + zero + labels, description, 260)
 
 
 def break_even(paths: pd.DataFrame, currency: str, *, month: float | None = None):

@@ -26,7 +26,7 @@ from planner.occupancy import (
 )
 
 __all__ = [
-    "STABLE_BELOW", "VALIDITY", "Latency", "backlog", "batch_limit", "capacity", "closed_rate",
+    "STABLE_BELOW", "VALIDITY", "Latency", "backlog", "batch_limit", "capacity",
     "context_variation", "decode_batch", "latency", "mean_context", "peak_rate", "rate_within_slo",
     "replicas_needed", "tabulated", "waiting_probability",
 ]  # fmt: skip
@@ -245,59 +245,6 @@ def rate_within_slo(step_time, prefill_time, output_tokens, batch_limit, *, ttft
             if np.all(done):
                 break
     return np.where(none, 0.0, np.where(all_of_it, top, np.where(done, found, low)))
-
-
-def closed_rate(users, think_time, step_time, prefill_time, output_tokens, batch_limit):
-    r"""
-    Request rate of users who each wait for an answer, think, and ask again.
-
-    Parameters
-    ----------
-    users : numeric
-        Users on the replica. [user]
-    think_time : numeric
-        Pause between answer and next question. [s]
-    step_time : callable
-        Decode step of a batch size. [s]
-    prefill_time : numeric
-        Time that one prompt adds to the steps it shares. [s]
-    output_tokens : numeric
-        Mean output. [token]
-    batch_limit : numeric
-        From ``batch_limit``. [sequence]
-
-    Returns
-    -------
-    rate : numeric
-        The response time is ``users / rate - think_time``. [request/s]
-
-    Notes
-    -----
-    The root of :math:`\lambda = 1/w(N - \lambda Z)`, mean-field; exact for one user and without
-    think time.
-
-    References
-    ----------
-    .. [1] Lazowska et al., "Quantitative System Performance", 1984, section 3.3 (interactive law).
-
-    Examples
-    --------
-    >>> closed_rate([1, 10], [4.0, 0.0], lambda n: 0.01 + 0 * n, 0.0, 101, 64)
-    array([ 0.2, 10. ])
-    """
-    users, think, prefill = _checked(
-        0, users=users, think_time=think_time, prefill_time=prefill_time
-    )
-    output, limit = _checked(1, output_tokens=output_tokens, batch_limit=batch_limit)
-    high = capacity(step_time, prefill, output, limit) * np.ones_like(users * think)
-    low = np.zeros_like(high)
-    for _ in range(40):
-        middle = (low + high) / 2
-        present = np.clip(users - middle * think, 0.0, limit)
-        active = np.maximum(present, 1.0)
-        served = np.minimum(present, 1.0) / (prefill + (output - 1) * step_time(active) / active)
-        low, high = np.where(served > middle, middle, low), np.where(served > middle, high, middle)
-    return (low + high) / 2
 
 
 def peak_rate(calls_per_day, busiest_hour_share):

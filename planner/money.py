@@ -30,25 +30,6 @@ def calls_by_year(team: Team) -> np.ndarray:
     return pricing.demand(team).calls
 
 
-def working_by_year(rate: np.ndarray, team: Team) -> np.ndarray:
-    """
-    Replicas that the load of each year needs, without spares.
-
-    Parameters
-    ----------
-    rate : ndarray, shape (N,)
-        What one replica carries within the limits; zero or NaN means never enough. [1/s]
-    team : Team
-        Load and growth.
-
-    Returns
-    -------
-    replicas : ndarray, shape (N, years)
-        Infinite where one replica carries nothing. [replica]
-    """
-    return pricing.working(rate, load_by_year(team))
-
-
 def owned(judged: pd.DataFrame, team: Team, catalogue: Catalogue, terms: Terms) -> pd.DataFrame:
     """
     Cost of buying the servers for each judged deployment, or of leasing them.

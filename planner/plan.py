@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
+from itertools import count
 
 import numpy as np
 import pandas as pd
@@ -170,7 +171,7 @@ def _joined(parts, catalogue):
 
 def _simulated(table, judged, team, catalogue, terms):
     """Let the simulation decide the best options, price them again, until the best are decided."""
-    for turn in range(12):
+    for turn in count():  # every turn decides at least one more
         hosted = table["sourcing"].isin(["own", "rent"])
         good = table[hosted & (table["limit"] == "none")]
         open_ = good[good["decided_by"] != "simulation"]

@@ -16,13 +16,7 @@ OPTIONS = pd.DataFrame(
         "latency": [1.9, 0.9, 1.4],
     }
 )
-LOAD = pd.DataFrame({"load": [1, 4, 8], "latency": [0.4, 0.9, 9.0]})
-LOAD["latency_low"], LOAD["latency_high"] = LOAD["latency"] * 0.7, LOAD["latency"] * 1.4
 MEMORY = pd.DataFrame({"part": ["weights", "KV cache", "free"], "memory": [20e9, 15e9, 10e9]})
-YEARS = pd.DataFrame(
-    [(0, "hardware", 140e3), (1, "energy", 9e3), (1, "residual value", -38e3)],
-    columns=["year", "item", "cost"],
-)
 PATHS = pd.DataFrame(
     [
         (month, option, cost * month)
@@ -56,17 +50,11 @@ CASES = {
         {"cost", "latency", "words"},
         "Rent 2×H100: 655 thousand USD, 0.9 s. The objective is 2 s.",
     ),
-    "load": (
-        charts.latency_against_load(LOAD, objective=2.0, capacity=6.5, load=4.2),
-        {"load", "latency", "latency_low", "latency_high"},
-        "met up to 6.5 request/s; the peak load is 4.2 request/s",
-    ),
     "memory": (
         charts.memory_waterfall(MEMORY, device="L40S"),
         {"part", "start", "end"},
         "45 GB in all: weights 20 GB, KV cache 15 GB, free 10 GB",
     ),
-    "years": (charts.yearly_costs(YEARS, "USD"), {"year", "item"}, "year 0: 140; year 1: −29"),
     "paths": (
         charts.break_even(PATHS, "USD", month=14),
         {"month", "option", "cost"},

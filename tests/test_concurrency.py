@@ -139,19 +139,6 @@ def test_steps_proportional_to_the_batch_are_processor_sharing():
         assert seen.batch == pytest.approx(load / (1 - load), rel=0.01)
 
 
-def test_closed_users():
-    # all of them always present: the whole batch turns over at capacity
-    law = affine()
-    assert concurrency.closed_rate(64, 0.0, law, 0.1, 101, 64) == pytest.approx(
-        concurrency.capacity(law, 0.1, 101, 64)
-    )
-    # one user: a question every think time plus answer
-    alone = 0.1 + 100 * law(1)
-    assert concurrency.closed_rate(1, 30.0, law, 0.1, 101, 64) == pytest.approx(1 / (30 + alone))
-    # thinking for hours: nobody disturbs anybody
-    assert concurrency.closed_rate(10, 1e6, law, 0.1, 101, 64) == pytest.approx(1e-5, rel=1e-3)
-
-
 def test_simulated_replicas():
     """Means and percentiles of an event simulation of continuous batching, 10,000 requests."""
     # step 10 ms + 0.05 ms per sequence, 20,000 prompt tokens/s, prompts of 500, outputs of 200
@@ -270,7 +257,6 @@ def test_tabulated_law():
         (lambda: concurrency.capacity(affine(), 0, 1, 8), "prefill_time = 0"),
         (lambda: concurrency.peak_rate(1000, 12), "busiest_hour_share = 12"),
         (lambda: concurrency.mean_context(-5, 1), "input_mean = -5"),
-        (lambda: concurrency.closed_rate(-1, 1, affine(), 0, 101, 8), "users = -1"),
     ],
 )
 def test_refusals_name_the_argument(call, message):

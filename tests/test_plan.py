@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planner import judge, money, options, plan, sizing, team, words
+from planner import judge, money, options, plan, pricing, sizing, team, words
 from planner.team import Team
 from planner.terms import Terms
 
@@ -157,8 +157,9 @@ def test_growth_buys_servers_in_the_year_they_are_needed(records):
     base = team.read("agent_platform", records)
     rate = np.array([base.workload.busiest_hour_rate])
     fast = base.model_copy(update={"growth": team.Growth(yearly=1.0, years=3)})
-    assert money.working_by_year(rate, fast).tolist() == [[1, 2, 4]]
-    assert np.isinf(money.working_by_year(np.array([0.0]), fast)).all()
+    peak = money.load_by_year(fast)
+    assert pricing.working(rate, peak).tolist() == [[1, 2, 4]]
+    assert np.isinf(pricing.working(np.array([0.0]), peak)).all()
 
 
 def test_formats_follow_the_checkpoint_and_the_device(records):

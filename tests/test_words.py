@@ -29,7 +29,7 @@ SECTIONS = [
     assumptions.short,
     assumptions.full,
     *(getattr(business, name) for name in (
-        "bill", "yearly_table", "yearly_chart", "books", "cumulative_chart", "tornado",
+        "bill", "yearly_table", "books", "cumulative_chart", "tornado",
     )),
     outlook.break_even,
     outlook.switches,
