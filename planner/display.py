@@ -280,8 +280,50 @@ def text(markdown: str) -> Shown:
     return Shown({"text/markdown": words}, words)
 
 
-def figure(chart, caption: str = "", alt: str = "", *, half: bool = False) -> Shown:
-    """A chart as a static vector drawing; `alt` defaults to the chart's own description.
+class Drawing(Shown):
+    """
+    A chart as its look and its rows, so that a page can replace the rows while it is shown.
+
+    Parameters
+    ----------
+    specification : mapping
+        Vega-Lite, its rows under ``datasets``.
+    caption, alt : str
+        Title and alternative text.
+    half : bool
+        Two that follow each other and are both half stand side by side on paper.
+    signals : mapping of str to number
+        Values of the look's ``params``, where no dial drives them.
+    """
+
+    def __init__(
+        self,
+        specification: Mapping,
+        caption: str,
+        alt: str,
+        half: bool = False,
+        signals: Mapping | None = None,
+    ):
+        self.caption, self.alt = caption, alt
+        self.half, self.plain = half, f"figure: {alt}"
+        self.spec, self.rows = _apart(specification)
+        self.signals = dict(signals or {})
+
+    @property
+    def data(self):
+        """The drawing as it stands on paper, made when it is asked for."""
+        content = {"caption": self.caption, "alt": self.alt, "half": self.half}
+        whole = {**self.spec, "datasets": self.rows}
+        if self.signals:
+            whole["params"] = [
+                {**param, "value": self.signals.get(param["name"], param.get("value"))}
+                for param in self.spec["params"]
+            ]
+        return {"image/svg+xml": _svg(whole), FIGURE: content}
+
+
+def figure(chart, caption: str = "", alt: str = "", *, half: bool = False) -> Drawing:
+    """A chart; `alt` defaults to its own description. On paper it is a vector drawing.
 
     Two that follow each other and are both `half` stand side by side on paper.
     """
@@ -289,8 +331,59 @@ def figure(chart, caption: str = "", alt: str = "", *, half: bool = False) -> Sh
     alt = clean(label(alt or specification.get("description", "")))
     if not alt:
         raise ValueError("figure has no alt text; set alt or the chart's description")
-    content = {"caption": clean(label(caption)), "alt": alt, "half": half}
-    return Shown({"image/svg+xml": _svg(specification), FIGURE: content}, f"figure: {alt}")
+    return Drawing(specification, clean(label(caption)), alt, half)
+
+
+def drawing(
+    look: Mapping, tables: Mapping, caption: str, alt: str, signals: Mapping | None = None
+) -> Drawing:
+    """
+    A chart whose look is made once and whose rows come apart from it, quick enough for a slider.
+
+    Parameters
+    ----------
+    look : mapping
+        Vega-Lite that refers to its tables by name.
+    tables : mapping of str to DataFrame
+        Rows of each name.
+    caption, alt : str
+        Title and alternative text.
+    signals : mapping of str to number
+        Values of its ``params``; on a page the dials of these names drive them.
+    """
+    rows = {name: _records(frame) for name, frame in tables.items()}
+    whole = {**look, "datasets": rows}
+    return Drawing(whole, clean(label(caption)), clean(label(alt)), signals=signals)
+
+
+def _records(frame):
+    """Rows as JSON holds them: what is no finite number is missing."""
+    return [
+        {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
+        for row in frame.to_dict("records")
+    ]
+
+
+def _apart(specification):
+    """Look and rows. Altair names a table after its content; here it is named by its place, so that
+    the look stays the same when only rows change."""
+    tables = specification.get("datasets", {})
+    rows = {}
+
+    def named(part):
+        if isinstance(part, list):
+            return [named(item) for item in part]
+        if not isinstance(part, Mapping):
+            return part
+        if set(part) == {"name"} and part["name"] in tables:
+            made = part["name"].startswith("data-")
+            place = f"table {len(rows)}" if made else part["name"]
+            rows[place] = tables[part["name"]]
+            return {"name": place}
+        return {key: named(value) for key, value in part.items()}
+
+    look = {k: v for k, v in specification.items() if k not in ("datasets", "description")}
+    return named(look), rows
 
 
 def key_figures(figures: Sequence[KeyFigure]) -> Shown:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from planner.scheduler import NONE, POOL, State, run
+from planner.workload import NONE, POOL
 
 __all__ = ["NONE", "POOL", "Engine", "Outcome", "Requests", "simulate"]
 
@@ -214,6 +214,8 @@ def simulate(requests, engine, *, replicas=1, wanted=None, outages=(), skip=True
         )
     if np.any(wanted >= replicas):
         raise ValueError(f"wanted = {wanted.max()} is no replica; give 0 to {replicas - 1}")
+    from planner.scheduler import State, run  # compiled: who only asks closed forms need not wait
+
     state = State(
         np.zeros(replicas),
         *np.zeros((6, replicas), dtype=np.int64),
