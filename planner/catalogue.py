@@ -22,6 +22,7 @@ from planner.records import (
     Device,
     EngineOption,
     Model,
+    Published,
     Record,
     Rental,
     Score,
@@ -38,6 +39,7 @@ __all__ = [
     "EngineOption",
     "Format",
     "Model",
+    "Published",
     "Record",
     "Rental",
     "Score",
@@ -110,6 +112,7 @@ TABLES = (
     tables.Table("rentals.csv", "rentals", Rental),
     tables.Table("assumptions.csv", "assumptions", Assumption),
     tables.Table("claims.csv", "claims", Claim),
+    tables.Table("published.csv", "published", Published),
     tables.Table("engine_options.csv", "engine_options", EngineOption),
 )
 
@@ -126,6 +129,7 @@ class Catalogue:
     rentals: dict[str, Rental]
     assumptions: dict[str, Assumption]
     claims: tuple[Claim, ...]
+    published: dict[str, Published]
     engine_options: dict[str, EngineOption]
     directory: Path
     digest: str

@@ -85,10 +85,9 @@ def claimed(plan: Plan) -> pd.DataFrame:
     """Published claims about the models of this plan that physics or measurements contradict."""
     named = plan.team.candidates.models
     models = named or tuple(plan.options["model_id"].dropna().unique())
-    verdicts = claims.audit(plan.catalogue, tuple(models))
+    verdicts = claims.audit(plan.catalogue, tuple(models), ("memory_gb", "decode_tok_s"))
     if verdicts.empty:
         return verdicts
-    verdicts = verdicts[verdicts["metric"].isin(["memory_gb", "decode_tok_s"])]
     verdicts = verdicts.drop_duplicates(["model_id", "metric"])
     return verdicts.assign(
         model=[plan.catalogue.models[m].name for m in verdicts["model_id"]],

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import cache, lru_cache
 
-from planner import options
+from planner import claims, options
 from planner import team as teams
 from planner.catalogue import load
 from planner.team import Team
@@ -19,6 +19,9 @@ ANYBODY = {
         "output_tokens": 2.0, "context_tokens": 16,
     },
 }  # fmt: skip
+# Of one server [GB]: sizes in which memory is sold, and those of the guide's scenarios.
+MEMORY_LIMITS = (16, 24, 32, 40, 48, 50, 64, 80, 96, 100, 128, 192, 256, 384, 512, 768, 1024, 2048)
+BUDGETS = [step * 10**decade for decade in range(3, 8) for step in (1, 1.5, 2, 3, 5, 7)]
 FEW_MODELS = 8  # a benchmark with fewer scores tells nothing apart
 TASKS = {"writing code": "code", "conversation": "chat", "agents": "agent",
          "documents": "documents"}  # fmt: skip
@@ -123,14 +126,28 @@ def _benchmarks():
     return [(f"{name} ({n} models)", name) for name, n in scored.most_common() if n >= FEW_MODELS]
 
 
+def _limits(steps, name, nothing):
+    """Round amounts, what the dial shows, and no limit, which is 0."""
+
+    def offered(values):
+        amounts = sorted({*map(float, steps), float(values[name])} - {0.0})
+        return [(nothing, 0.0), *((f"{amount:,.10g}", amount) for amount in amounts)]
+
+    return offered
+
+
 CHOICES: dict[str, Callable[[Mapping], list[tuple[str, object]]]] = {
     "models": lambda values: _models(),
+    "guide_models": lambda values: [("all", "all"), *_models()[: len(guide_models())]],
+    "claim_kinds": lambda values: [(kind, kind) for kind in ("all", *claims.KINDS)],
     "servers": lambda values: _servers(),
     "formats": _formats_here,
     "splits": _splits,
     "teams": _teams,
     "benchmarks": lambda values: _benchmarks(),
     "tasks": lambda values: list(TASKS.items()),
+    "memory_limits": _limits(MEMORY_LIMITS, "memory_limit", "no limit"),
+    "budgets": _limits(BUDGETS, "budget", "no budget"),
     "currencies": lambda values: [(c, c) for c in ("USD", "EUR", "CNY")],
 }
 LIMITS: dict[str, Callable[[Mapping], float]] = {

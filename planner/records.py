@@ -313,3 +313,26 @@ class Claim(Record):
     def scale(self) -> float:
         """Factor from ``unit`` to SI (GB to B, 1e9 to 1, per 1K tokens to per token). [1]"""
         return CLAIM_SCALE.get(self.unit, 1.0)
+
+
+class Published(Record):
+    """A figure of a vendor, paper or data set that a claim is compared with; as in `Claim`."""
+
+    id: Text
+    subject: Text
+    metric: Text
+    low: Number | None = None
+    high: Number | None = None
+    value_text: str = ""
+    unit: Text
+    source: Text
+    source_date: Date
+    grade: Grade
+    note: str = ""
+
+    def faults(self):
+        yield from _order(self, "low", "high")
+        if (self.low is None) == (self.value_text == ""):
+            yield "value_text", "must be given instead of low and high, and never beside them"
+        if self.id != f"{self.subject}:{self.metric}":
+            yield "id", f"is not {self.subject}:{self.metric}; make it so"

@@ -38,6 +38,7 @@ CASES = {
     "low_above_value": ("assumptions.csv, row 2 (pue), field low: '1.6'", "low <= value <= high"),
     "api_model": ("row 2 (zai/GLM-4.5-Air), field model_id: 'zai-org/GLM-4.5-Aire'", "models.json"),
     "claim_without_high": ("claims.csv, row 2 (guide.coder32b.decode_tok_s), field high", "both"),
+    "published_id": ("published.csv, row 2 (gpt4:prize), field id", "is not gpt4:price"),
     "duplicate_id": ("servers.csv, row 5 (dgx_spark), field id: 'dgx_spark'", "id of row 2"),
     "unknown_column": ("servers.csv: row 1 has unknown column 'price_lowest'", "columns are id,"),
     "short_row": ("servers.csv, row 3 (l40s_x4_calc): 22 cells under 24 columns", "quote cells"),
