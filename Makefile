@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help reports test test-all lab check bench lock format example clean
+.PHONY: help reports test test-all lab app check bench lock format example clean
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -16,7 +16,7 @@ $(READY): requirements.lock requirements-tools.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-tools.lock
 	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --compile-bytecode requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
-	@$(BIN)/python -c 'from planner import load; load.compiled()'
+	@$(BIN)/python -c 'from planner import live, load; load.compiled(); live.bundle()'
 	@touch $(READY)
 
 reports: $(READY) ## every team's sizing report into reports/
@@ -34,11 +34,16 @@ lab: $(READY)     ## JupyterLab on the notebooks
 	@$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.app_settings_dir=notebooks/settings \
 	  --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
 
+app: $(READY)     ## the notebooks as an app, code hidden
+	@JUPYTER_PATH=notebooks/settings $(BIN)/voila notebooks --template=planner --Voila.ip=127.0.0.1 \
+	  --VoilaConfiguration.file_allowlist="['.*\.(png|jpg|gif|svg)']" \
+	  --MappingKernelManager.cull_interval=60 --MappingKernelManager.cull_idle_timeout=1800
+
 check: $(READY)   ## is everything in data/ valid?
 	@$(BIN)/planner check
 
 bench: $(READY)   ## estimates, plans and reports per second, measured here
-	@$(BIN)/python benchmarks/bench.py
+	@$(BIN)/python benchmarks/bench.py && $(BIN)/python benchmarks/browser.py
 
 lock: $(READY)    ## resolve the dependencies of pyproject.toml again
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 
-def plan_team(team: str | Path):
+def plan_team(team: str | Path, simulate: bool = True):
     """
     Judge every option of the catalogue against a team's requirement.
 
@@ -13,6 +13,8 @@ def plan_team(team: str | Path):
     ----------
     team : str or Path
         A team file, or the name of one in ``data/teams``.
+    simulate : bool
+        Without it closed forms have the last word: quicker, for looking around.
 
     Returns
     -------
@@ -29,7 +31,7 @@ def plan_team(team: str | Path):
     from planner import team as teams
 
     records = catalogue.load()
-    return plan.plan(teams.read(team, records), records)
+    return plan.plan(teams.read(team, records), records, simulate=simulate)
 
 
 def answer(cases):
