@@ -212,7 +212,27 @@ def bench_plans(records):
     outcome, drawn = timed(lambda: uncertainty.outcome(most), 3)
     top, size = outcome.total.shape
     print(f"  {size:,} draws, {top} options {drawn:>10,.2f} s")
+    bench_moves(records)
     return again / len(teams)
+
+
+def bench_moves(records, moves=20):
+    """A plan over the whole catalogue, again after each move of a slider, without simulation."""
+    from planner import plan
+
+    base = team.read("coding_assistant", records)
+    base = base.model_copy(update={"candidates": team.Candidates(), "quality": None})
+    start, load = plan.plan(base, records, simulate=False), base.workload
+    print(f"  re-plan, whole catalogue, after a slider move: {len(start.options):,} options")
+    for name in ("calls_per_day", "prompt_tokens"):
+        times = []
+        for move in range(1, moves + 1):
+            value = getattr(load, name) * (1 + move / moves)
+            moved = {"workload": load.model_copy(update={name: value})}
+            one = plan.plan(base.model_copy(update=moved), records, simulate=False)
+            times.append(1e3 * one.seconds)
+        middle, late = np.percentile(times, [50, 95])
+        print(f"    {name:<22}{middle:>12,.0f} ms (95 % of {moves} moves: {late:,.0f} ms)")
 
 
 def bench_load():

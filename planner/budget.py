@@ -10,6 +10,7 @@ import pandas as pd
 
 from planner import catalogue, memory, overhead
 from planner.estimate import Replicas
+from planner.profile import Profile
 
 PATH = Path(__file__).resolve().parent.parent / "data" / "constants" / "memory.csv"
 LATEST = "0.21"  # vLLM: the newest regime of the constants
@@ -158,14 +159,18 @@ def memory_budget(group: Replicas, *, max_num_seqs, max_num_batched_tokens=8192,
     widths = pd.DataFrame([dimensions(m if m in known else next(iter(known))) for m in models])
     width = {name: widths[name].to_numpy()[codes] for name in widths}
     setting, aside, free = np.ones(number), np.zeros(number), np.ones(number)
-    for name in np.unique(engine):
+    for name in dict.fromkeys(engine):
         rows = engine == name
         scope = name if name in ("vllm", "sglang", "tensorrt-llm", "ik_llama.cpp") else "llama.cpp"
         setting[rows] = constant("kv_pool_bytes.utilisation", scope)
         free[rows] = constant("kv_pool_bytes.free_fraction", scope)
         part = {key: value[rows] for key, value in width.items()}
-        sub = group.take(np.flatnonzero(rows))
-        aside[rows] = _aside(scope, sub, part, sequences[rows], batched[rows], cells[rows], version)
+        model = Profile(*(field[rows] for field in group.profile))
+        names = "tensor_parallel", "link_bandwidth", "cpu"
+        device = {key: group.hardware[key][rows] for key in names}
+        aside[rows] = _aside(
+            scope, model, device, part, sequences[rows], batched[rows], cells[rows], version
+        )
     if utilisation is not None:
         setting = np.where(np.isin(engine, ["vllm", "sglang"]), utilisation, setting)
     weights = group.profile.weight_bytes_rank
@@ -178,11 +183,11 @@ def memory_budget(group: Replicas, *, max_num_seqs, max_num_batched_tokens=8192,
     }
 
 
-def _aside(scope, group, width, sequences, batched, cells, version):
+def _aside(scope, model, device, width, sequences, batched, cells, version):
     """What one engine sets aside on each device. [B]"""
-    model, tensor = group.profile, group.hardware["tensor_parallel"]
+    tensor = device["tensor_parallel"]
     if scope == "vllm":
-        nvlink = group.hardware["link_bandwidth"] > 3e11
+        nvlink = device["link_bandwidth"] > 3e11
         activation = overhead.vllm_activation_bytes(
             sequences, model.vocab_size, batched, model.hidden_size, width["ffn_size"],
             width["experts_per_token"], width["expert_ffn_size"], tensor,
@@ -205,8 +210,8 @@ def _aside(scope, group, width, sequences, batched, cells, version):
         return activation + other + taken * graphs
     if scope in ("sglang", "tensorrt-llm"):
         fixed = _arguments("kv_pool_bytes", scope, version, "activation_bytes", "non_torch_bytes")
-        return np.full(len(group), sum(fixed.values()))
-    gpu = group.labels["kind"].to_numpy() != "cpu"
+        return np.full(len(tensor), sum(fixed.values()))
+    gpu = ~device["cpu"]
     ubatch = constant("llamacpp.ubatch", scope)
     fixed = constant("llamacpp_compute_bytes.fixed_bytes", scope)
     common = (cells, ubatch, model.hidden_size, model.vocab_size, width["query_heads"])

@@ -2,7 +2,7 @@ r"""Load on one replica: what users wait for, and the rate that a service level 
 
 Closed forms of continuous batching, vectorised over deployments; plain numbers and arrays in SI.
 ``step_time(batch) -> [s]`` is the decode step of a batch size, broadcast over deployments; wrap a
-slow law in ``occupancy.tabulated``. llama.cpp's server is the same with its slots as batch limit
+slow law in ``tabulated``. llama.cpp's server is the same with its slots as batch limit
 and the whole prefill as ``prefill_time``, since prefill stops decode there.
 
 Above a utilisation of ``STABLE_BELOW`` no percentile is given: latencies are infinite and
@@ -21,14 +21,14 @@ from planner.occupancy import (
     context_variation,
     decode_batch,
     mean_context,
-    tabulated,
     waiting_probability,
 )
+from planner.steps import tabulated
 
 __all__ = [
     "STABLE_BELOW", "VALIDITY", "Latency", "backlog", "batch_limit", "capacity",
     "context_variation", "decode_batch", "latency", "mean_context", "peak_rate", "rate_within_slo",
-    "replicas_needed", "tabulated", "waiting_probability",
+    "replicas_needed", "saturated_rate", "tabulated", "waiting_probability",
 ]  # fmt: skip
 
 STABLE_BELOW = 0.9
@@ -209,8 +209,8 @@ def rate_within_slo(step_time, prefill_time, output_tokens, batch_limit, *, ttft
     ttft, tpot = _checked(0, ttft_limit=ttft_limit, tpot_limit=tpot_limit)
     of = _load(step_time, prefill_time, output_tokens, batch_limit, **workload)
     headroom = np.minimum(_checked(0, utilisation_limit=utilisation_limit), STABLE_BELOW)
-    top = headroom / of.work
-    top = top * np.ones(np.broadcast_shapes(top.shape, ttft.shape, tpot.shape))
+    shape = np.broadcast_shapes(*map(np.shape, (of.work, of.limit, headroom, ttft, tpot)))
+    ttft, tpot, top = (np.broadcast_to(x, shape) for x in (ttft, tpot, headroom / of.work))
 
     def excess(rate):
         """How far the tail of TTFT or TPOT is beyond its limit, in logarithms: rises with rate."""
@@ -223,12 +223,29 @@ def rate_within_slo(step_time, prefill_time, output_tokens, batch_limit, *, ttft
         )
         return np.maximum(late, 4 * slow)
 
+    def only(rows, *more):
+        """Go on with some of the deployments."""
+        nonlocal of, ttft, tpot
+        of = of.take(rows, ttft.shape)
+        ttft, tpot, *more = (each.ravel()[rows] for each in (ttft, tpot, *more))
+        return more
+
     with np.errstate(divide="ignore"):
-        low, high = np.zeros_like(top), top
-        at_low, at_high = excess(low), excess(high)
-        none, all_of_it = at_low > 0, at_high <= 0
-        side, found, done = np.zeros_like(top), low, none | all_of_it
+        at_high = excess(top)
+        live = np.flatnonzero(at_high > 0)
+        answer, (high, at_high) = top.flatten(), only(live, top, at_high)
+        low = np.zeros_like(high)
+        at_low = excess(low)
+        side, done = np.zeros_like(low), at_low > 0
+        answer[live] = 0.0
         for _ in range(iterations):
+            if done.all():
+                break
+            rows = np.flatnonzero(~done)
+            if rows.size < 0.7 * done.size:
+                live, low, high, at_low, at_high, side, done = only(
+                    rows, live, low, high, at_low, at_high, side, done
+                )
             spread = np.where(at_high > at_low, at_high - at_low, 1.0)
             part = np.clip(-at_low / spread, 0.02, 0.98)
             middle = low + part * (high - low)
@@ -240,11 +257,44 @@ def rate_within_slo(step_time, prefill_time, output_tokens, batch_limit, *, ttft
             side = np.where(good, 1.0, -1.0)
             low, high = np.where(good, middle, low), np.where(good, high, middle)
             near = (high - low <= 2e-3 * high) | (np.abs(value) < 5e-3)
-            found = np.where(near & ~done, np.where(np.abs(value) < 5e-3, middle, low), found)
+            found = np.where(np.abs(value) < 5e-3, middle, low)
+            answer[live] = np.where(done, answer[live], found)
             done |= near
-            if np.all(done):
-                break
-    return np.where(none, 0.0, np.where(all_of_it, top, np.where(done, found, low)))
+    return answer.reshape(shape)
+
+
+def saturated_rate(step_time, prefill_time, output_tokens, batch_limit, **workload):
+    """
+    Rate with everybody waiting: `capacity`, where prompts that share a step share its launch.
+
+    Parameters
+    ----------
+    step_time : callable
+        Decode step of a batch size. [s]
+    prefill_time : numeric
+        Time that one prompt adds to the steps it shares. [s]
+    output_tokens : numeric
+        Mean output. [token]
+    batch_limit : numeric
+        From ``batch_limit``. [sequence]
+    **workload
+        As in ``latency``.
+
+    Returns
+    -------
+    rate : numeric
+        At a utilisation of one. [request/s]
+
+    References
+    ----------
+    .. [1] As of ``capacity``.
+
+    Examples
+    --------
+    >>> float(saturated_rate(lambda n: 0.01 + 0.001 * n, 0.1, 101, 10))
+    3.333...
+    """
+    return 1 / _load(step_time, prefill_time, output_tokens, batch_limit, **workload).work
 
 
 def peak_rate(calls_per_day, busiest_hour_share):

@@ -178,7 +178,7 @@ def purchases(needed, life=np.inf):
     if not (life >= 1 and (np.isinf(life) or life == int(life))):
         raise ValueError(f"life = {life:g} must be a whole number of years, 1 or more")
     (needed,) = _amounts(needed=np.atleast_1d(needed))
-    bought, owned = np.zeros((2, *needed.shape))
+    bought, owned = np.zeros_like(needed), np.zeros_like(needed)
     for year in range(needed.shape[-1]):
         first = 0 if np.isinf(life) else max(0, year - int(life) + 1)
         in_use = bought[..., first:year].sum(axis=-1)

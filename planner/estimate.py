@@ -53,7 +53,7 @@ class Replicas:
         ``bandwidth`` [B/s], ``peak``, ``ceiling_peak``, ``attention_peak`` [FLOP/s],
         ``link_bandwidth`` [B/s], ``usable_memory`` [B], ``cores``, ``sockets``, ``threads``,
         ``tensor_parallel``, ``stages``, ``cache_copies``, ``all_reduces`` [1], ``microbatch``
-        [token].
+        [token], and whether it is a ``cpu``.
     coefficient : dict of str to ndarray
         Measured constants, resolved. [unit of each]
     labels : DataFrame
@@ -224,9 +224,10 @@ def replicas(table, constants=None):
     index = constants.index(words)
     labels = distinct[["model_id", "device_id", "engine"]].reset_index(drop=True)
     labels[["kind", "device_class"]] = pd.DataFrame(list(kinds), columns=["a", "b"])
+    hardware = dict(zip(names, np.array(hardware, dtype=float).reshape(-1, 15).T, strict=True))
     result = Replicas(
         profile=Profile(*np.array(profiles, dtype=float).reshape(-1, len(Profile._fields)).T),
-        hardware=dict(zip(names, np.array(hardware, dtype=float).reshape(-1, 15).T, strict=True)),
+        hardware=hardware | {"cpu": labels["device_class"].to_numpy() == "cpu"},
         coefficient=constants.resolve(index),
         labels=labels,
         reason=np.array(reasons, dtype=object),
@@ -258,13 +259,12 @@ def memory_bandwidth(group):
     """
     part, c = group.hardware, group.coefficient
     efficiency = np.minimum(c["bandwidth_efficiency"], 1.0)
-    cpu = group.labels["device_class"].to_numpy() == "cpu"
     server = cpu_bandwidth(
         part["bandwidth"], part["sockets"], part["threads"],
         efficiency=efficiency, numa_efficiency=np.minimum(c["numa_efficiency"], 1.0),
         thread_bandwidth=c["thread_bandwidth"], socket_ceiling=c["socket_ceiling"],
     )  # fmt: skip
-    return np.where(cpu, server, part["bandwidth"] * efficiency)
+    return np.where(part["cpu"], server, part["bandwidth"] * efficiency)
 
 
 def _shared(group, up):

@@ -49,7 +49,7 @@ def owned(judged: pd.DataFrame, team: Team, catalogue: Catalogue, terms: Terms) 
     """
     servers = server_prices(team, catalogue, terms)
     row = servers.loc[judged["server_id"]].reset_index(drop=True)
-    machines = {name: row[name].to_numpy(float) for name in MACHINE}
+    row = {name: column.to_numpy(float) for name, column in row.items()}
     per_server = judged["per_server"].to_numpy(float)
     peak, calls = pricing.demand(team)
     results = {}
@@ -57,7 +57,7 @@ def owned(judged: pd.DataFrame, team: Team, catalogue: Catalogue, terms: Terms) 
         working = pricing.working(judged[rate].to_numpy(float), peak)
         table = pricing.own(
             working, per_server, judged["rate_peak"].to_numpy(float),
-            row[price].to_numpy(float), machines, calls, team, terms,
+            row[price], row, calls, team, terms,
         )  # fmt: skip
         results[case] = working, table
     working, table = results[""]
@@ -70,7 +70,7 @@ def owned(judged: pd.DataFrame, team: Team, catalogue: Catalogue, terms: Terms) 
         working_high=results["_high"][0][:, -1],
         replicas=working[:, -1] + spare,
         servers=table["owned"][:, -1],
-        price=row["price"].to_numpy(),
+        price=row["price"],
     )
     priced["devices"] = priced["replicas"] * priced["n_devices"]
     priced["total_low"] = results["_low"][1]["total"]
@@ -100,29 +100,32 @@ def rented(judged: pd.DataFrame, team: Team, catalogue: Catalogue, terms: Terms)
         or reserved.
     """
     offers = rental_offers(catalogue)
-    rows = judged[judged["device_id"].isin(offers)]
+    keys = ["model_id", "weight_format", "engine", "device_id", "tp"]
+    keys += ["contract"] if "contract" in judged else []
+    offered = (judged["kind"] == "gpu") & judged["device_id"].isin(list(offers))
+    rows = judged[offered & ~judged.duplicated(keys)]
     if "contract" not in rows:
         rows = pd.concat([rows.assign(contract=contract) for contract in CONTRACTS])
-    keys = ["model_id", "weight_format", "engine", "device_id", "tp", "contract"]
-    rows = rows.drop_duplicates(keys).reset_index(drop=True)
+    rows = rows.reset_index(drop=True)
     if rows.empty:
         return rows
-    offer = [offers[device] for device in rows["device_id"]]
+    place, devices = pd.factorize(rows["device_id"])
+    listed = [offers[device] for device in devices]
     spare = team.policy.spare_replicas + team.policy.spare_servers  # each replica fails alone
     each, reserved = rows["tp"].to_numpy(float), (rows["contract"] == "reserved").to_numpy()
     peak = load_by_year(team)
     results = {}
     for case, rate, price in CASES:
         working = pricing.working(rows[rate].to_numpy(float), peak)
-        rent = np.array([terms.money(getattr(o, price), o.currency) for o in offer])
+        rent = np.array([terms.money(getattr(o, price), o.currency) for o in listed])[place]
         table = pricing.rent(working, each, rent, reserved, team, terms)
         results[case] = working, table, rent
     working, table, rent = results[""]
-    ending = np.where(reserved, ", reserved", "")
+    names = np.array([[f"{o.tier} cloud{end}" for end in ("", ", reserved")] for o in listed])
     discount = np.where(reserved, terms("rental_reserved_discount"), 0.0)
     priced = rows.assign(
         sourcing="rent",
-        provider=[f"{o.tier} cloud{end}" for o, end in zip(offer, ending, strict=True)],
+        provider=names[place, reserved.astype(int)],
         server_id="",
         working=working[:, -1],
         working_high=results["_high"][0][:, -1],

@@ -12,6 +12,8 @@ capacity :math:`1/w(B)` and utilisation :math:`\rho = \lambda w(B)`.
 
 import numpy as np
 
+from planner.steps import tabulated
+
 _UNUSED = 0.6  # mean contexts of cache that stay free, fitted to the saturated simulation
 
 
@@ -157,54 +159,6 @@ def context_variation(input_mean, output_mean, input_cv=0.0, output_cv=0.0):
     return np.sqrt(variance) / mean_context(prompt, output, cv)
 
 
-def tabulated(step_time, batch_limit, points=16):
-    """
-    A step law by interpolation: slow laws are evaluated a few times only.
-
-    Parameters
-    ----------
-    step_time : callable
-        Decode step of a batch size. [s]
-    batch_limit : numeric
-        Largest batch that will be asked for. [sequence]
-    points : int
-        Batch sizes evaluated, geometric from 1 to the limit. [-]
-
-    Returns
-    -------
-    step_time : callable
-        Linear between the points; the ends are held beyond them. [s]
-
-    References
-    ----------
-    .. [1] Any text on numerical analysis, linear interpolation.
-
-    Examples
-    --------
-    >>> law = tabulated(lambda n: 0.01 + 0.001 * n, np.array([64.0, 256.0]))
-    >>> law(np.array([10.0, 20.0])).round(6)
-    array([0.02, 0.03])
-    """
-    top = np.maximum(_checked(1, batch_limit=batch_limit), 1.0 + 1e-9)
-    last = points - 1
-    knots = np.stack([top ** (i / last) for i in range(points)])
-    table = np.stack(
-        [np.broadcast_to(np.asarray(step_time(knot), dtype=float), top.shape) for knot in knots]
-    )
-    slope = np.diff(table, axis=0) / np.diff(knots, axis=0)
-    start = (table[:-1] - slope * knots[:-1]).ravel()
-    slope, column = slope.ravel(), np.arange(top.size).reshape(top.shape)
-    scale = last / np.log(top)
-
-    def law(batch):
-        batch = np.clip(batch, 1.0, top)
-        piece = np.minimum((np.log(batch) * scale).astype(np.intp), last - 1)
-        index = piece * top.size + column
-        return start[index] + slope[index] * batch
-
-    return law
-
-
 def capacity(step_time, prefill_time, output_tokens, batch_limit, recompute_time=0.0):
     r"""
     Request rate that a replica cannot exceed.
@@ -250,9 +204,7 @@ def capacity(step_time, prefill_time, output_tokens, batch_limit, recompute_time
     return 1 / work
 
 
-def decode_batch(
-    rate, step_time, prefill_time, output_tokens, batch_limit, iterations=40, tolerance=1e-9
-):
+def decode_batch(rate, step_time, prefill_time, output_tokens, batch_limit):
     r"""
     Mean number of sequences in decode under load.
 
@@ -268,10 +220,6 @@ def decode_batch(
         Mean output. [token]
     batch_limit : numeric
         From ``batch_limit``. [sequence]
-    iterations : int
-        Steps of the bracketed root search. [-]
-    tolerance : float
-        Of the batch, relative. [-]
 
     Returns
     -------
@@ -281,7 +229,9 @@ def decode_batch(
     Notes
     -----
     The root of :math:`n = \lambda (O-1)\, d(\min(n+1, B)) / (1 - \lambda s)`: a request that
-    arrives finds n others. Exact for an affine d (negative binomial occupancy).
+    arrives finds n others. Exact for an affine d (negative binomial occupancy). Solved without
+    iterations: d is tabulated, and the root lies in the piece in which n / d reaches the sequences
+    that a second of steps is fed, so that no answer depends on what else is asked for.
 
     References
     ----------
@@ -294,27 +244,20 @@ def decode_batch(
     """
     output, limit = _checked(1, output_tokens=output_tokens, batch_limit=batch_limit)
     rate, prefill = _checked(0, rate=rate, prefill_time=prefill_time)
-    shape = np.broadcast_shapes(rate.shape, prefill.shape, output.shape, limit.shape)
-    low, high = np.zeros(shape), np.broadcast_to(limit, shape) * 1.0
+    return _batch(rate, tabulated(step_time, limit), prefill, output, limit)
 
-    def excess(batch):
-        step = step_time(np.minimum(batch + 1, limit))
-        return batch * (1 - rate * prefill) - rate * (output - 1) * step
 
-    at_low, at_high = excess(low), excess(high)
-    over = at_high <= 0
-    for _ in range(iterations):
-        # Illinois: a secant that halves the end which has not moved, so that it cannot stall
-        spread = np.where(at_high > at_low, at_high - at_low, 1.0)
-        middle = np.clip(low - at_low * (high - low) / spread, low, high)
-        value = excess(middle)
-        below = value < 0
-        at_low, at_high = np.where(below, value, at_low / 2), np.where(below, at_high / 2, value)
-        low, high = np.where(below, middle, low), np.where(below, high, middle)
-        small = tolerance * np.maximum(middle, 1e-3) * np.maximum(1 - rate * prefill, 1e-9)
-        if np.all(over | (np.abs(value) <= small) | (high - low <= tolerance * high)):
-            break
-    return np.where(over, limit, np.clip(middle, 0, limit))
+def _batch(rate, law, prefill, output, limit):
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # sequences that a second of steps is fed: the batch over its step
+        fed = np.where(rate * prefill < 1, rate * (output - 1) / (1 - rate * prefill), np.inf)
+        turn = law.turn.reshape(len(law.turn), *(1,) * (fed.ndim - law.top.ndim), *law.top.shape)
+        piece = (turn < fed).sum(axis=0, dtype=np.int16).astype(np.intp) - 1
+        start, slope = law.piece(np.clip(piece, 0, len(law.start) - 1))
+        level = piece == len(law.start)  # past the last point the step stays
+        slope, start = np.where(level, 0.0, slope), np.where(level, start + slope * law.top, start)
+        batch = np.where(fed > 0, fed * (start + slope) / (1 - fed * slope), 0.0)
+    return np.where(batch < limit, batch, limit)
 
 
 def waiting_probability(

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import product
 
 import numpy as np
 import pandas as pd
 
+from planner import coefficients, estimate
 from planner.catalogue import Catalogue, Model, Server
+from planner.estimate import Replicas
 from planner.language import say
 from planner.team import Team
 
@@ -46,8 +51,7 @@ def models(team: Team, catalogue: Catalogue) -> tuple[list[Model], pd.DataFrame]
     refused : DataFrame
         model_id, limit (policy or quality), reason.
     """
-    named = team.candidates.models
-    considered = [m for m in catalogue.models.values() if (m.id in named if named else m.instruct)]
+    considered = _models(team, catalogue)
     reasons = {model.id: _objection(model, team) for model in considered}
     allowed = [model for model in considered if not reasons[model.id]]
     refused = [
@@ -56,6 +60,11 @@ def models(team: Team, catalogue: Catalogue) -> tuple[list[Model], pd.DataFrame]
         if objection
     ]
     return allowed, pd.DataFrame(refused, columns=["model_id", "limit", "reason"])
+
+
+def _models(team, catalogue):
+    named = team.candidates.models
+    return [m for m in catalogue.models.values() if (m.id in named if named else m.instruct)]
 
 
 def _objection(model: Model, team: Team) -> tuple[str, str] | None:
@@ -103,14 +112,8 @@ def servers(team: Team, catalogue: Catalogue) -> tuple[list[Server], pd.DataFram
     refused : DataFrame
         server_id, limit (policy), reason.
     """
-    named, kinds = team.candidates.servers, team.candidates.server_kinds
-    considered = [
-        server
-        for server in catalogue.servers.values()
-        if (not named or server.id in named) and (not kinds or server.kind in kinds)
-    ]
     allowed, refused = [], []
-    for server in considered:
+    for server in _servers(team, catalogue):
         reason = ""
         if server.price_status == "claim" and not team.policy.claimed_prices:
             reason = "its price is a published claim, not an offer; set policy.claimed_prices"
@@ -123,6 +126,15 @@ def servers(team: Team, catalogue: Catalogue) -> tuple[list[Server], pd.DataFram
         else:
             allowed.append(server)
     return allowed, pd.DataFrame(refused, columns=["server_id", "limit", "reason"])
+
+
+def _servers(team, catalogue):
+    named, kinds = team.candidates.servers, team.candidates.server_kinds
+    return [
+        server
+        for server in catalogue.servers.values()
+        if (not named or server.id in named) and (not kinds or server.kind in kinds)
+    ]
 
 
 def engines(kind: str, team: Team) -> tuple[str, ...]:
@@ -238,3 +250,124 @@ def grid(team: Team, catalogue: Catalogue, allowed: list[Model], buyable: list[S
         ],
     )  # fmt: skip
     return table.assign(engine_version=table["engine"].map(VERSIONS).fillna(""))
+
+
+@dataclass(frozen=True)
+class Deployments:
+    """
+    N deployments and the M distinct replicas that they are made of.
+
+    The same replica runs on many servers; what it can do is worked out once.
+
+    Parameters
+    ----------
+    table : DataFrame
+        N rows, as from `grid`.
+    group : Replicas
+        What the laws need of M replicas.
+    first : ndarray, shape (M,)
+        A row of the table that runs each.
+    replica : ndarray, shape (N,)
+        Which one each row runs.
+    key : hashable
+        All that they depend on; None where nothing made from them is to be kept.
+    """
+
+    table: pd.DataFrame
+    group: Replicas
+    first: np.ndarray
+    replica: np.ndarray
+    key: Hashable | None = None
+
+    def take(self, rows: np.ndarray) -> Deployments:
+        """Some of the deployments, in their order."""
+        used, first, replica = np.unique(self.replica[rows], return_index=True, return_inverse=True)
+        table = self.table.iloc[rows].reset_index(drop=True)
+        return Deployments(table, self.group.take(used), first, replica)
+
+
+def described(table: pd.DataFrame) -> Deployments:
+    """
+    Deployments with what the laws need of their replicas.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As from `grid`.
+
+    Returns
+    -------
+    deployments : Deployments
+    """
+    names = [name for name in table if name not in ("server_id", "per_server", "quality")]
+    replica = table.groupby(names, sort=False, dropna=False).ngroup().to_numpy()
+    first = np.unique(replica, return_index=True)[1]
+    group = replace(estimate.replicas(table.iloc[first]), index={})  # which only a fit asks for
+    return Deployments(table, group, first, replica)
+
+
+@dataclass(frozen=True)
+class Question:
+    """
+    What a kept answer is found again by.
+
+    Parameters
+    ----------
+    key : tuple
+        All that the answer depends on.
+    needs : tuple
+        What it is worked out from: kept with the answer, so that an identity in the key stays
+        what it was.
+    """
+
+    key: tuple
+    needs: tuple = field(compare=False)
+
+
+@lru_cache(maxsize=4)
+def _whole(question):
+    """Deployments of all that the candidates name, and places of their models and servers."""
+    team, catalogue, _ = question.needs
+    policy = team.policy.model_copy(update={"memory_limit_gb": np.inf})
+    free = team.model_copy(update={"policy": policy, "quality": None})
+    models, servers = _models(team, catalogue), _servers(team, catalogue)
+    every = described(grid(free, catalogue, models, servers))
+    model = pd.Index([m.id for m in models]).get_indexer(every.table["model_id"])
+    server = pd.Index([s.id for s in servers]).get_indexer(every.table["server_id"])
+    return every, models, model, servers, server
+
+
+def deployments(
+    team: Team, catalogue: Catalogue, allowed: list[Model], buyable: list[Server]
+) -> Deployments:
+    """
+    The deployments of `grid`, from those of everything that the candidates name.
+
+    Whoever moves a slider asks again and again for nearly the same: what depends on the candidates,
+    the smallest number of bits, the catalogue and the measured constants alone is kept.
+
+    Parameters
+    ----------
+    team, catalogue, allowed, buyable
+        As in `grid`.
+
+    Returns
+    -------
+    deployments : Deployments
+    """
+    constants = coefficients.load()
+    # the records are frozen: the same object is the same content
+    key = (team.candidates, team.policy.smallest_weight_bits, id(catalogue), id(constants))
+    question = Question(key, (team, catalogue, constants))
+    every, models, model, servers, server = _whole(question)
+    may, can = frozenset(one.id for one in allowed), frozenset(one.id for one in buyable)
+    rows = np.array([one.id in may for one in models], bool)[model]
+    rows &= np.array([one.id in can for one in servers], bool)[server]
+    if not rows.all():
+        every, model = every.take(np.flatnonzero(rows)), model[rows]
+    benchmark = team.quality.benchmark if team.quality else ""
+    score = [getattr(one.score(benchmark), "value", np.nan) for one in models]
+    most = team.policy.memory_limit_gb * 1e9
+    memory = np.minimum(every.table["memory"], most)
+    table = every.table.assign(memory=memory, quality=np.array(score, float)[model])
+    return replace(every, table=table, key=(question, may, can, most, benchmark))

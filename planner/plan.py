@@ -136,8 +136,8 @@ def plan(
     terms = Terms(team, catalogue)
     models, refused_models = options.models(team, catalogue)
     servers, refused_servers = options.servers(team, catalogue)
-    grid = options.grid(team, catalogue, models, servers)
-    judged = judge.judge(grid, team, careful=not simulate).assign(decided_by="closed forms")
+    every = options.deployments(team, catalogue, models, servers)
+    judged = judge.judge(every, team, careful=not simulate).assign(decided_by="closed forms")
     benchmark = team.quality.benchmark if team.quality else ""
     scores = {m.id: getattr(m.score(benchmark), "value", np.nan) for m in models}
     priced = [
@@ -157,7 +157,7 @@ def plan(
 def _priced(judged, team, catalogue, terms):
     return [
         money.owned(judged, team, catalogue, terms),
-        money.rented(judged[judged["kind"] == "gpu"], team, catalogue, terms),
+        money.rented(judged, team, catalogue, terms),
     ]
 
 
@@ -165,8 +165,9 @@ def _joined(parts, catalogue):
     columns = list(dict.fromkeys(name for part in parts for name in part.columns))
     table = pd.concat([part for part in parts if len(part)], ignore_index=True)
     table = table.reindex(columns=columns)
-    bits = {name: record.bits for name, record in catalogue.formats.items()}
-    return table.assign(bits=table["weight_format"].map(bits))
+    bits = [*(record.bits for record in catalogue.formats.values()), np.nan]
+    place = pd.Index(list(catalogue.formats)).get_indexer(table["weight_format"])
+    return table.assign(bits=np.array(bits, float)[place])
 
 
 def _simulated(table, judged, team, catalogue, terms):
@@ -211,37 +212,33 @@ def _updated(judged, decided):
 
 def _final_limits(table, team):
     """Limits that only money and the house's rules can set."""
-    stopped = table["limit"] != "none"
-    too_many = table["servers"].fillna(0) > team.policy.most_servers
-    too_dear = table["total"] > (team.budget.total if team.budget else np.inf)
-    table.loc[~stopped & too_many, "limit"] = "load"
-    table.loc[~stopped & ~too_many & too_dear, "limit"] = "budget"
-    forbidden = ~table["sourcing"].isin([*team.policy.sourcing, "nothing"])
-    table.loc[forbidden & (table["limit"] == "none"), "limit"] = "policy"
+    limit = table["limit"].to_numpy(object)
+    stops = {
+        "load": table["servers"] > team.policy.most_servers,
+        "budget": table["total"] > (team.budget.total if team.budget else np.inf),
+        "policy": ~table["sourcing"].isin([*team.policy.sourcing, "nothing"]),
+    }
+    free = limit == "none"
+    limit = np.select([free & stop for stop in stops.values()], list(stops), limit)
     held = table["sourcing"] == "api"  # an API's speed is its provider's promise, not predicted
     # at the slow end of the band too, and without more servers than the policy allows
-    many = table["servers_high"].fillna(0) > team.policy.most_servers
+    many = table["servers_high"] > team.policy.most_servers
     sure = np.isfinite(table["total_high"]) & ~many
-    table["certain"] = (table["limit"] == "none") & (held | sure)
-    return table
+    return table.assign(limit=limit, certain=(limit == "none") & (held | sure))
 
 
 def _rank(table):
-    reached = table["limit"].map({limit: i for i, limit in enumerate(ORDER)})
-    table = table.assign(reached=reached).sort_values(
-        ["reached", "npv", "missing_bytes", "quality"],
-        ascending=[False, True, True, False],
-        kind="stable",
+    reached = pd.Index(ORDER).get_indexer(table["limit"])
+    keys = -table["quality"], table["missing_bytes"], table["npv"], -reached  # the last comes first
+    table = table.iloc[np.lexsort(keys)].reset_index(drop=True)
+    feasible = table[: np.count_nonzero(reached == ORDER.index("none"))]
+    rank, pareto = np.zeros(len(table), int), np.zeros(len(table), bool)
+    rank[: len(feasible)] = np.arange(1, len(feasible) + 1)
+    pareto[: len(feasible)] = front(
+        feasible[["npv", "tpot_alone"]].fillna(np.inf).to_numpy(),
+        -feasible[["quality"]].fillna(-np.inf).to_numpy(),
     )
-    table = table.drop(columns="reached").reset_index(drop=True)
-    feasible = (table["limit"] == "none").to_numpy()
-    table["rank"] = np.where(feasible, np.arange(1, len(table) + 1), 0)
-    table["pareto"] = False
-    table.loc[feasible, "pareto"] = front(
-        table.loc[feasible, ["npv", "tpot_alone"]].fillna(np.inf).to_numpy(),
-        -table.loc[feasible, ["quality"]].fillna(-np.inf).to_numpy(),
-    )
-    return table
+    return table.assign(rank=rank, pareto=pareto)
 
 
 def front(*criteria: np.ndarray) -> np.ndarray:
@@ -264,12 +261,9 @@ def front(*criteria: np.ndarray) -> np.ndarray:
     """
     points = np.hstack(criteria)
     on_front = np.zeros(len(points), bool)
-    order = np.lexsort(points.T[::-1])  # a row can only be beaten by one that comes before it
-    kept = np.empty((0, points.shape[1]))
-    for row in order:
-        point = points[row]
-        beaten = (kept <= point).all(axis=1) & (kept < point).any(axis=1)
-        if not beaten.any():
-            on_front[row] = True
-            kept = np.vstack([kept, point])
+    open_ = np.lexsort(points.T[::-1])  # a row can only be beaten by one that comes before it
+    while open_.size:
+        first = points[open_[0]]
+        on_front[open_[(points[open_] == first).all(axis=1)]] = True
+        open_ = open_[(points[open_] < first).any(axis=1)]
     return on_front

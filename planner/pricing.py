@@ -82,7 +82,8 @@ def working(rate, peak) -> np.ndarray:
         Infinite where one replica carries nothing. [replica]
     """
     each = np.nan_to_num(np.asarray(rate, float))[:, None]
-    return concurrency.replicas_needed(peak, each, spare=0)
+    # options lie side by side in memory: few years make short rows, which are slow to work through
+    return np.asfortranarray(concurrency.replicas_needed(peak, each, spare=0))
 
 
 def own(

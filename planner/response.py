@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from planner.occupancy import _chain, _waiting, decode_batch
+from planner.occupancy import _batch, _chain, _waiting
+from planner.steps import Steps, tabulated
 
 _Z95 = 1.6448536269514722
 # shares fitted to the event simulation: how much of an occupancy swing one request feels, and
@@ -23,7 +24,7 @@ _JUMPS = 16  # of the birth-death chain
 class Load(NamedTuple):
     """What does not depend on the rate: times [s], lengths [token], the rest as in `latency`."""
 
-    step_time: object
+    step_time: Steps
     output: np.ndarray
     limit: np.ndarray
     chunks: np.ndarray
@@ -40,6 +41,21 @@ class Load(NamedTuple):
     cache_cv: np.ndarray
     first: np.ndarray  # step of one sequence
     chain: list
+
+    def take(self, rows, shape):
+        """Some deployments of an array of this shape, counted through."""
+
+        def some(value):
+            value = np.asarray(value)
+            if not value.ndim:
+                return value
+            return (value if value.shape == shape else np.broadcast_to(value, shape)).take(rows)
+
+        fields = {name: some(value) for name, value in zip(self._fields, self, strict=True)
+                  if name not in ("step_time", "parts", "chain")}  # fmt: skip
+        parts = tuple(map(some, self.parts))
+        chain = [tuple(map(some, jump)) for jump in self.chain]
+        return Load(step_time=self.step_time.take(rows, shape), parts=parts, chain=chain, **fields)
 
 
 class Response(NamedTuple):
@@ -80,6 +96,7 @@ def _describe(step_time, prefill, output, limit, chunks, alone, launch, attentio
     further = [np.maximum(1.0, np.ceil(chunks * x)) - 1 for x in (median, high)]
     own, apart = prefill - launch, alone - launch
     parts = (own * middle, own * upper, *further, apart * middle, apart * upper)
+    step_time = tabulated(step_time, limit)
     at_limit = step_time(limit)
     decodes = np.maximum(output - 1, 1e-9)
     shared = own * mean
@@ -118,7 +135,7 @@ def _respond(rate, of):
     guess = (first + even * guess) / np.maximum(1 - rate * (of.shared + of.launch), 0.05)
     prefill = of.shared + of.launch * of.passes * _launches(rate * guess * of.passes)
 
-    batch = decode_batch(rate, step_time, prefill, output, limit, tolerance=1e-5)
+    batch = _batch(rate, step_time, prefill, output, limit)
     tagged = np.clip(batch + 1, 1.0, limit)
     step = step_time(tagged)
     nudge = np.maximum(0.5, 0.1 * tagged)

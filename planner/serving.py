@@ -6,12 +6,12 @@ simulation decides among the best. Both take places, cache, token budget and ste
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from planner import concurrency, estimate, memory, simulation, workload
+from planner.steps import Steps
 from planner.team import Team
 
 MOST_SEQUENCES = {
@@ -59,6 +59,13 @@ class Serving:
     context: float
 
 
+def most_sequences(group):
+    """Sequences that the engine of each replica runs at once by its own setting. [sequence]"""
+    return np.array(
+        [MOST_SEQUENCES.get(name, np.nan) for name in group.labels["engine"].to_numpy()]
+    )
+
+
 def cache(model, context):
     """Cache of one sequence of a context, on one device. [B]"""
     return memory.cache_bytes_per_sequence(
@@ -87,9 +94,8 @@ def describe(group: estimate.Replicas, pool_bytes: np.ndarray, team: Team) -> Se
     context = float(
         concurrency.mean_context(load.prompt_tokens, load.output_tokens, load.variation)
     )
-    engine = group.labels["engine"]
-    places = engine.map(MOST_SEQUENCES).to_numpy(float)
-    static = engine.isin(STATIC).to_numpy()
+    places = most_sequences(group)
+    static = group.labels["engine"].isin(STATIC).to_numpy()
     # llama.cpp reserves the whole context of every slot; the others page the cache
     whole = np.floor(pool_bytes / cache(group.profile, load.context_tokens))
     tokens = np.where(static, np.inf, context * pool_bytes / cache(group.profile, context))
@@ -113,7 +119,7 @@ class Service:
 
     Parameters
     ----------
-    step_time : callable
+    step_time : Steps
         Decode step of a batch size. [s]
     keywords : dict
         Remaining arguments of `concurrency.latency`. [s, token, sequence]
@@ -128,13 +134,23 @@ class Service:
         Highest utilisation at which the closed forms are trusted. [fraction]
     """
 
-    step_time: Callable
+    step_time: Steps
     keywords: dict
     alone: np.ndarray
     request_time: np.ndarray
     late_steps: np.ndarray
     late_work: np.ndarray
     headroom: np.ndarray
+
+    def take(self, rows):
+        """Some of the deployments."""
+        number = len(self.alone)
+        arrays = {name: value[rows] for name, value in vars(self).items() if name not in
+                  ("step_time", "keywords")}  # fmt: skip
+        keywords = {
+            name: value[rows] if np.ndim(value) else value for name, value in self.keywords.items()
+        }
+        return Service(self.step_time.take(rows, number), keywords, **arrays)
 
     def slower(self, step, prefill):
         """The same service with every step and prefill slower by these factors."""
@@ -146,7 +162,7 @@ class Service:
         }
         return replace(
             self,
-            step_time=lambda n: self.step_time(n) * step,
+            step_time=self.step_time.slower(step),
             keywords=keywords,
             alone=self.request_time + (self.alone - self.request_time) * prefill,
             late_work=self.late_work * prefill,
@@ -167,9 +183,7 @@ class Service:
 
     def peak(self):
         """Rate with everybody waiting. [1/s]"""
-        tiny = 1e-9
-        seen = concurrency.latency(tiny, self.step_time, **self.keywords)
-        return tiny / seen.utilisation
+        return concurrency.saturated_rate(self.step_time, **self.keywords)
 
     def latency(self, rate):
         """Latencies at a rate. [s]"""

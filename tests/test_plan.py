@@ -1,5 +1,6 @@
 """Plans: limits in the right order, relations between options, and named baselines."""
 
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -207,6 +208,115 @@ def test_front_keeps_exactly_what_nothing_beats(points):
     for i, point in enumerate(points):
         beaten = ((points <= point).all(axis=1) & (points < point).any(axis=1)).any()
         assert kept[i] == (not beaten)
+
+
+SERVER = "hgx_h100_x8_2026"
+MOVES = {
+    "users": ("workload", {"users": 5}),  # the closed forms count calls
+    "calls": ("workload", {"calls_per_day": 250_000.0}),
+    "prompt": ("workload", {"prompt_tokens": 9_000.0}),
+    "output": ("workload", {"output_tokens": 1_500.0}),
+    "variation": ("workload", {"variation": 0.3}),
+    "cached": ("workload", {"cached_prompt_share": 0.1}),
+    "context": ("workload", {"context_tokens": 16_384}),
+    "long": ("workload", {"context_tokens": 131_072}),
+    "ttft": ("slo", {"ttft_p95": 0.4}),
+    "tpot": ("slo", {"tpot_p95": 0.012}),
+    "floor": ("quality", {"minimum": 20.0}),
+    "benchmark": ("quality", {"benchmark": "gpqa_diamond"}),
+    "memory": ("policy", {"memory_limit_gb": 70.0}),
+    "bits": ("policy", {"smallest_weight_bits": 8.0}),
+    "utilisation": ("policy", {"highest_utilisation": 0.5}),
+    "spare": ("policy", {"spare_replicas": 3}),
+    "used": ("policy", {"used_hardware": False}),
+    "growth": ("growth", {"yearly": 1.0}),
+    "years": ("growth", {"years": 5}),
+    "budget": (None, {"budget": team.Budget(total=50_000.0)}),
+    "assumption": (None, {"assumptions": {"discount_rate": 0.2}}),
+    "quote": (None, {"quotes": {SERVER: team.Quote(
+        price=1.0, currency="USD", date=date(2026, 11, 1), reference="Q-1"
+    )}}),
+    "candidates": (None, {"candidates": team.Candidates(server_kinds=("cpu",))}),
+}  # fmt: skip
+
+
+def fresh(asked, records):
+    options._whole.cache_clear()
+    judge._judged.cache_clear()
+    return plan.plan(asked, records, simulate=False)
+
+
+@pytest.fixture(scope="module")
+def unmoved(records):
+    return plan.plan(team.read("coding_assistant", records), records, simulate=False)
+
+
+@pytest.mark.parametrize("move", MOVES)
+def test_what_is_kept_between_plans_never_changes_one(records, unmoved, move):
+    part, values = MOVES[move]
+    base = unmoved.team
+    moved = changed(base, part, **values) if part else base.model_copy(update=values)
+    plan.plan(base, records, simulate=False)
+    after, again = (plan.plan(asked, records, simulate=False) for asked in (moved, base))
+    alone = fresh(moved, records)
+    pd.testing.assert_frame_equal(after.options, alone.options, check_exact=True)
+    pd.testing.assert_frame_equal(after.refused, alone.refused)
+    pd.testing.assert_frame_equal(again.options, unmoved.options, check_exact=True)
+    assert after.options.equals(unmoved.options) == (move == "users")
+
+
+def test_another_benchmark_of_the_same_model_is_not_taken_for_the_first(records):
+    base = team.read("coding_assistant", records)
+    model = records.models["Qwen/Qwen3-32B"]
+    for name in ("livecodebench", "gpqa_diamond"):
+        floor = team.Quality(benchmark=name, minimum=1.0)
+        only = team.Candidates(models=(model.id,))
+        asked = base.model_copy(update={"candidates": only, "quality": floor})
+        own = plan.plan(asked, records, simulate=False).options.query("sourcing == 'own'")
+        assert set(own["quality"]) == {model.score(name).value}
+
+
+def test_another_catalogue_is_not_taken_for_the_first(records, unmoved):
+    server = records.servers[SERVER]
+    dear = server.model_copy(update={"price": 9e6, "price_low": 9e6, "price_high": 9e6})
+    less = {name: model for name, model in records.models.items() if "gpt-oss" not in name}
+    other = replace(records, servers=records.servers | {SERVER: dear}, models=less)
+    made = plan.plan(unmoved.team, other, simulate=False)
+    assert set(made.options.loc[made.options["server_id"] == SERVER, "price"]) == {9e6}
+    assert not made.options["model_id"].str.contains("gpt-oss").all()
+    own = made.options[made.options["sourcing"] == "own"]
+    assert not own["model_id"].str.contains("gpt-oss").any()
+    again = plan.plan(unmoved.team, records, simulate=False)
+    pd.testing.assert_frame_equal(again.options, unmoved.options, check_exact=True)
+
+
+def test_a_plan_does_not_depend_on_what_else_is_asked(unmoved, records):
+    chosen = unmoved.chosen
+    only = team.Candidates(models=(chosen["model_id"],), servers=(chosen["server_id"],))
+    alone = plan.plan(unmoved.team.model_copy(update={"candidates": only}), records, simulate=False)
+    own = alone.options[alone.options["sourcing"] == "own"]
+    keys = ["model_id", "weight_format", "server_id", "engine", "tp"]
+    both = own.merge(unmoved.options, on=keys, suffixes=("", "_beside_others"))
+    assert len(both) == len(own) > 1
+    for name in ("rate", "rate_low", "rate_high", "rate_peak", "npv"):
+        beside = both[f"{name}_beside_others"]
+        assert ((both[name] == beside) | (both[name].isna() & beside.isna())).all(), name
+
+
+def test_one_replica_is_judged_once_for_all_its_servers(records):
+    base = team.read("support_chat", records)
+    models, _ = options.models(base, records)
+    servers, _ = options.servers(base, records)
+    every = options.deployments(base, records, models, servers)
+    pd.testing.assert_frame_equal(every.table, options.grid(base, records, models, servers))
+    assert len(every.group) < 0.8 * len(every.table)
+    together = judge.judge(every, base)
+    apart = judge.judge(every.table.iloc[::7].reset_index(drop=True), base)
+    pd.testing.assert_frame_equal(
+        together.iloc[::7].reset_index(drop=True), apart, check_exact=True
+    )
+    bold = judge.judge(every, base, careful=False)["rate"] / together["rate"]
+    assert bold.min() > 0.99 and bold.max() > 1.1  # the search itself ends within 0.2 %
 
 
 def test_serving_an_option_again_gives_the_same_rate(planned):
