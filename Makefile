@@ -36,8 +36,7 @@ lab: $(READY)     ## JupyterLab on the notebooks
 
 app: $(READY)     ## the notebooks as an app, code hidden
 	@JUPYTER_PATH=notebooks/settings $(BIN)/voila notebooks --template=planner --Voila.ip=127.0.0.1 \
-	  --VoilaConfiguration.file_allowlist="['.*\.(png|jpg|gif|svg)']" \
-	  --MappingKernelManager.cull_interval=60 --MappingKernelManager.cull_idle_timeout=1800
+	  --progressive_rendering=True --MappingKernelManager.cull_interval=60 --MappingKernelManager.cull_idle_timeout=1800
 
 check: $(READY)   ## is everything in data/ valid?
 	@$(BIN)/planner check

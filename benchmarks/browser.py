@@ -60,7 +60,7 @@ def served(front_end):
                 "--ServerApp.root_dir=.", "--IdentityProvider.token=",
                 "--LabApp.app_settings_dir=notebooks/settings"],
         "app": [folder / "voila", "notebooks", "--no-browser", f"--port={port}",
-                "--template=planner"],
+                "--template=planner", "--progressive_rendering=True"],
     }[front_end]  # fmt: skip
     paths = {"lab": "lab/tree/notebooks/{}.ipynb?reset", "app": "voila/render/{}.ipynb"}
     server = subprocess.Popen(
@@ -142,7 +142,7 @@ def settled(page, front_end):
                  .every(prompt => !prompt.textContent.includes('*'))"""
         )
     else:
-        page.wait_for_selector("#rendered_cells", state="visible")
+        page.wait_for_function("() => !document.querySelector('#loading')")
     page.wait_for_timeout(500)
     return page.evaluate(FAULTS) + page.faults
 
