@@ -14,10 +14,10 @@ import io
 import re
 import shlex
 import tokenize
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from planner import dials, live, ranges
+from planner import dials, live, ranges, views
 from planner.display import Shown
 
 LINE = re.compile(
@@ -149,7 +149,7 @@ class Source:
     """A value that changes, and what follows it."""
 
     def __init__(self, value: object):
-        self.value = value
+        self.value, self.trouble = value, None
         self._followers: list[Callable[[set], None]] = []
 
     def compute(self, function: Callable) -> Source:
@@ -165,7 +165,10 @@ class Source:
 
         def follow(names):
             if self._concerns(function, names):
-                made.value = self._call(function)
+                try:
+                    made.value, made.trouble = self._call(function), None
+                except ValueError as error:  # what follows says so instead of showing the past
+                    made.trouble = error
                 made.changed(names)
 
         self._followers.append(follow)
@@ -178,14 +181,15 @@ class Source:
         Parameters
         ----------
         function : callable
-            As in `compute`; returns what `planner.display` makes, or a list of it.
+            As in `compute`; returns what `planner.display` makes, a list of it, or a sentence.
         signals : tuple of str
             Dials that move the chart inside the browser, where it has ``params`` of their names.
         """
         first = self._call(function)
         if not live.interactive():
-            return first if isinstance(first, Shown) else dials.Several(first)
-        view = dials.View(first, {name: self.link(name) for name in signals})
+            shown = views.listed(first)
+            return shown[0] if len(shown) == 1 else views.Several(shown)
+        view = views.View(first, {name: self.link(name) for name in signals})
 
         def follow(names):
             if self._concerns(function, names - set(signals)):
@@ -204,6 +208,8 @@ class Source:
         raise ControlError(f"{name} is no dial; only dials move a chart inside the browser")
 
     def _call(self, function):
+        if self.trouble is not None:
+            raise self.trouble
         return function(self.value)
 
     def _concerns(self, function, names):
@@ -223,7 +229,11 @@ class Dials(Source):
     notebook : str
         Its file name without ending, for the command line.
     save : callable, optional
-        From the values and a name to the path of the team file that was written.
+        From the values, a name and whether to replace to the path of the team file written.
+    preset : callable, optional
+        From the dials that it names to values of others, which follow when one of those is turned.
+    stated : iterable of str
+        Dials whose values were given from outside; no preset changes them at the start.
     """
 
     def __init__(
@@ -232,14 +242,29 @@ class Dials(Source):
         values: Mapping,
         notebook: str,
         save: Callable | None = None,
+        preset: Callable | None = None,
+        stated: Iterable[str] = (),
     ):
         self.parameters = {parameter.name: parameter for parameter in parameters}
         start = {name: values[name] for name in self.parameters}
         super().__init__(start)
-        self.notebook, self.save = notebook, save
+        self.notebook, self.save, self.preset = notebook, save, preset
+        start |= {name: v for name, v in self.follows(start).items() if name not in stated}
         for parameter in parameters:
             parameter.check(start[parameter.name], start)
         self.panel = dials.Panel(self) if live.interactive() else None
+
+    def follows(self, changed: Iterable[str]) -> dict:
+        """
+        What the preset says, where one of its dials changed.
+
+        Parameters
+        ----------
+        changed : iterable of str
+            Names of dials.
+        """
+        concerned = self.preset and self._concerns(self.preset, set(changed))
+        return self._call(self.preset) if concerned else {}
 
     def set(self, **changes) -> None:
         """Turn dials, as a person would."""
@@ -248,11 +273,9 @@ class Dials(Source):
 
     def command(self) -> str:
         """The command that runs this notebook with these values."""
-        turned = {
-            name: value
-            for name, value in self.value.items()
-            if value != self.parameters[name].default
-        }
+        usual = {name: parameter.default for name, parameter in self.parameters.items()}
+        usual |= self.follows(usual)
+        turned = {name: value for name, value in self.value.items() if value != usual[name]}
         parts = ["papermill", f"notebooks/{self.notebook}.ipynb", f"reports/{self.notebook}.ipynb"]
         for name, value in turned.items():
             parts += ["-p", name, str(value)]
@@ -280,7 +303,9 @@ class Dials(Source):
         return dials.table(self)._repr_mimebundle_()
 
 
-def here(notebook: str, values: Mapping, save: Callable | None = None) -> Dials:
+def here(
+    notebook: str, values: Mapping, save: Callable | None = None, preset: Callable | None = None
+) -> Dials:
     """
     The dials of the notebook that runs.
 
@@ -290,7 +315,7 @@ def here(notebook: str, values: Mapping, save: Callable | None = None) -> Dials:
         Its file name without ending.
     values : mapping
         Its ``globals()``, where the cells that ran (``In``) are too.
-    save : callable, optional
+    save, preset : callable, optional
         As in `Dials`.
 
     Returns
@@ -304,5 +329,13 @@ def here(notebook: str, values: Mapping, save: Callable | None = None) -> Dials:
     """
     for source in reversed(values["In"]):
         if re.match(r"(#.*\n)*\w+: (int|float|str|bool) = ", source):
-            return Dials(read(source), values, notebook, save)
+            stated = [name for cell in values["In"] for name in _injected(cell)]
+            return Dials(read(source), values, notebook, save, preset, stated)
     raise ControlError("no parameters cell has run; run the notebook from its first cell")
+
+
+def _injected(source):
+    """Names that a cell of papermill sets."""
+    if not source.startswith("# Parameters\n"):
+        return []
+    return [target.id for node in ast.parse(source).body for target in node.targets]

@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
-from planner import traces
+from planner import reading, traces
 from planner.concurrency import peak_rate
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
-Positive = Annotated[Finite, Field(gt=0)]
-NotNegative = Annotated[Finite, Field(ge=0)]
+# Whatever is added up or multiplied stays far from the largest number that a computer has.
+MOST = 1e12
+LEAST = 1e-6  # of what is divided by
+Positive = Annotated[Finite, Field(ge=LEAST, le=MOST)]
+NotNegative = Annotated[Finite, Field(ge=0, le=MOST)]
 Share = Annotated[Finite, Field(ge=0, le=1)]
-Line = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+def _one_line(text: str) -> str:
+    # control characters, and what separates lines or paragraphs
+    if any(unicodedata.category(sign) in ("Cc", "Zl", "Zp") for sign in text):
+        raise ValueError("must be one line without control characters; remove them")
+    if not any(sign.isprintable() and not sign.isspace() for sign in text):
+        raise ValueError("shows nothing; write words")
+    return text
+
+
+Line = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_one_line)]
+Names = Annotated[tuple[Line, ...], Field(max_length=500)]
 
 
 class TeamError(ValueError):
@@ -68,8 +84,8 @@ class Sessions(Part):
 
     kind: Literal["sessions"]
     turns: Annotated[int, Field(ge=2, le=1000)]
-    first_prompt_tokens: Annotated[Finite, Field(ge=1)]
-    system_tokens: Annotated[int, Field(ge=0)] = 0
+    first_prompt_tokens: Annotated[Finite, Field(ge=1, le=10_000_000)]
+    system_tokens: Annotated[int, Field(ge=0, le=10_000_000)] = 0
     pause: Annotated[Finite, Field(ge=0, le=86_400)]
 
 
@@ -84,7 +100,7 @@ class Workload(Part):
     """The load: who calls, how often, with how many tokens. [call/day, token]"""
 
     users: Annotated[int, Field(gt=0, le=10_000_000)]
-    calls_per_day: Annotated[Finite, Field(gt=0, le=1e9)]
+    calls_per_day: Annotated[Finite, Field(ge=LEAST, le=1e9)]
     busiest_hour_share: Annotated[Finite, Field(ge=1 / 24, le=1)]
     days_per_year: Annotated[int, Field(ge=1, le=366)] = 365
     prompt_tokens: Annotated[Finite, Field(ge=1, le=10_000_000)]
@@ -171,7 +187,8 @@ def attach_trace(load: Workload, path: Path) -> None:
     TeamError
         With file, field, value and remedy.
     """
-    field = f"{path.name}, field workload.arrivals.file"
+    where = reading.quoted(path.name)
+    field = f"{where}, field workload.arrivals.file"
     name = load.arrivals.file
     if Path(name).name != name or not name.endswith(".csv"):
         raise TeamError(
@@ -181,17 +198,39 @@ def attach_trace(load: Workload, path: Path) -> None:
         calls = traces.read(path.resolve().parent / name)
     except traces.TraceError as error:
         raise TeamError(f"{field}: {error}") from None
+    join_trace(load, calls, f"{where}, ")
+
+
+def join_trace(load: Workload, calls: traces.Calls, where: str = "") -> None:
+    """
+    Give a workload the calls of its trace, once both agree.
+
+    Parameters
+    ----------
+    load : Workload
+        With arrivals of kind trace.
+    calls : traces.Calls
+        Read from its file.
+    where : str
+        Begin of what is said where they do not.
+
+    Raises
+    ------
+    TeamError
+        With field, value and remedy.
+    """
+    name = load.arrivals.file
     for what, tokens in (("prompt_tokens", calls.prompt), ("output_tokens", calls.output)):
         stated, mean = getattr(load, what), float(tokens.mean())
         if not abs(stated / mean - 1) <= 0.1:
             raise TeamError(
-                f"{path.name}, field workload.{what}: {stated:g}, but the mean of {name} is "
+                f"{where}field workload.{what}: {stated:g}, but the mean of {name} is "
                 f"{mean:.0f}; give the mean of the trace"
             )
     longest = int((calls.prompt + calls.output).max())
     if longest > load.context_tokens:
         raise TeamError(
-            f"{path.name}, field workload.context_tokens: {load.context_tokens}, but the longest "
+            f"{where}field workload.context_tokens: {load.context_tokens}, but the longest "
             f"call of {name} has {longest} tokens; raise it"
         )
     load.arrivals._calls = calls

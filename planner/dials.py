@@ -1,41 +1,23 @@
-"""The widgets behind `controls`: sliders and lists in groups, a tool bar, and views that follow."""
+"""The widgets behind `controls`: sliders and lists in groups, and a tool bar."""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import ipywidgets as widgets
-import mistune
 import pandas as pd
 from ipywidgets.widgets import widget as protocol
 
 from planner import display, live
-from planner.display import Drawing, Shown
+from planner.display import Shown
 
 # A slider that is dragged in one browser need not be told where it is.
 protocol.JUPYTER_WIDGETS_ECHO = False
 PER_DECADE = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)
-WIDE = widgets.Layout(width="100%")
 LABEL = "235px"
-SLOW = 0.3  # from here on a page says that it works [s]
-STYLE = """<style>
-.planner-panel {border: 1px solid #D5DBE1; border-radius: 6px; padding: 10px 14px;
-  background: #FAFBFC; max-width: 1180px; overflow: visible}
-.planner-panel .widget-label {white-space: normal; line-height: 1.25; text-align: left;
-  height: auto}
-.planner-group {font-weight: 600; color: #1F2933; margin: 4px 0 2px}
-.planner-note {color: #5F6B76; font-size: 13px; line-height: 1.35}
-.planner-trouble {color: #B3261E}
-.planner-caption {font-weight: 600; color: #1F2933; margin: 8px 0 2px}
-.planner-shown table {border-collapse: collapse; font-size: 13px; line-height: 1.35}
-.planner-shown caption {text-align: left; font-weight: 600; padding: 6px 0; color: #1F2933}
-.planner-shown th, .planner-shown td {padding: 3px 10px; vertical-align: top; text-align: left}
-.planner-shown th {border-bottom: 1px solid #5F6B76; font-weight: 600}
-.planner-shown tbody tr:nth-child(even) {background: #F4F6F8}
-.planner-shown {overflow-x: auto; line-height: 1.45}
-.planner-busy {opacity: .45; transition: opacity .2s .3s}
-</style>"""
+STYLE = Path(__file__).with_name("live.css")
 
 
 def series(least: float, most: float, also: Iterable[float], whole: bool) -> list:
@@ -158,9 +140,12 @@ class Panel:
         for name, dial in self.widgets.items():
             dial.observe(lambda change, name=name: self._moved(name, change["new"]), "value")
         self.said = widgets.HTML()
-        self.box = widgets.VBox([widgets.HTML(STYLE), *self._groups(), self._tools(), self.said])
+        self.box = widgets.VBox([self._style(), *self._groups(), self._tools(), self.said])
         self.box.add_class("planner-panel")
         live.library()
+
+    def _style(self):
+        return widgets.HTML(f"<style>{STYLE.read_text(encoding='utf-8')}</style>")
 
     def _groups(self):
         groups: dict[str, list] = {}
@@ -233,8 +218,14 @@ class Panel:
         )
 
     def _moved(self, name, value):
-        if not self.quiet:
-            self._turn({name: value}, {**self.dials.value, name: value})
+        if self.quiet:
+            return
+        changes = {name: value}
+        self.dials.value = {**self.dials.value, **changes}
+        follows = self.dials.follows(changes)
+        self.start = {**self.start, **follows}  # a dial can show what it begins with
+        changes |= follows
+        self._turn(changes, {**self.dials.value, **changes})
 
     def _turn(self, changes, values):
         """Turn dials, and those that physics binds to them."""
@@ -252,12 +243,16 @@ class Panel:
                     dial.min, dial.max = limits
                 if dial.value != wanted:
                     dial.value = wanted
-                if wanted != self.dials.value[name]:
+                if name in changes or wanted != self.dials.value[name]:
                     changes[name] = wanted
                 values = {**values, name: wanted}
         finally:
             self.quiet = False
-        self.dials.set(**changes)
+        self.box.add_class("planner-busy")
+        try:
+            self.dials.set(**changes)
+        finally:
+            self.box.remove_class("planner-busy")
 
     def link(self, name: str) -> dict:
         """
@@ -286,117 +281,6 @@ def _nearest(value, options, limits, near=False):
     if options and value not in values:
         return min(values, key=lambda one: abs(one - value)) if near else values[0]
     return min(max(value, limits[0]), limits[1]) if limits else value
-
-
-class View(Shown):
-    """
-    What a cell shows, kept up to date in place.
-
-    Parameters
-    ----------
-    shown : Shown or iterable of Shown
-        At first.
-    links : mapping, optional
-        Signals that dials drive in the browser, for its charts.
-    """
-
-    def __init__(self, shown: Shown | Iterable[Shown], links: Mapping | None = None):
-        self.links = dict(links or {})
-        self.box = widgets.VBox(layout=WIDE)
-        self.box.add_class("planner-shown")
-        self.parts: list[Part] = []
-        self._put(_listed(shown))
-
-    def show(self, make: Callable[[], Shown | Iterable[Shown]]) -> None:
-        """
-        Show something newer; where it cannot be made, say why and keep what stood there.
-
-        Parameters
-        ----------
-        make : callable
-            Makes it.
-        """
-        try:
-            self._put(_listed(make()))
-        except ValueError as error:
-            words = html.escape(str(error)).replace("\n", "<br>")
-            self.box.children = [widgets.HTML(f"<div class='planner-trouble'>{words}</div>")]
-            self.parts = []
-
-    def _put(self, shown):
-        kinds = [isinstance(item, Drawing) for item in shown]
-        if kinds == [part.drawn for part in self.parts]:
-            for part, item in zip(self.parts, shown, strict=True):
-                part.show(item)
-            return
-        self.parts = [Part(item, self.links) for item in shown]
-        self.box.children = [part.box for part in self.parts]
-
-    @property
-    def data(self):
-        return self.box._repr_mimebundle_()
-
-    @property
-    def plain(self):
-        return "; ".join(part.plain for part in self.parts)
-
-
-class Part:
-    """One chart, table or text of a view."""
-
-    def __init__(self, shown: Shown, links: Mapping):
-        self.drawn = isinstance(shown, Drawing)
-        self.words = widgets.HTML()
-        self.chart = live.Chart(shown, links) if self.drawn else None
-        self.box = widgets.VBox([self.words, self.chart]) if self.drawn else self.words
-        self.show(shown)
-
-    def show(self, shown: Shown) -> None:
-        """Patch what stands here."""
-        self.plain = shown.plain
-        if self.drawn:
-            self.chart.update(shown)
-            words = f"<div class='planner-caption'>{html.escape(shown.caption)}</div>"
-        else:
-            words = markup(shown)
-        if words != self.words.value:
-            self.words.value = words
-
-
-class Several(Shown):
-    """Several things that one cell shows without a page, one under the other."""
-
-    def __init__(self, shown: Iterable[Shown]):
-        self.shown = list(shown)
-        self.plain = "; ".join(item.plain for item in self.shown)
-
-    @property
-    def data(self):
-        return {"text/html": "".join(markup(item) for item in self.shown)}
-
-
-def markup(shown: Shown) -> str:
-    """
-    A table, text or drawing as HTML.
-
-    Parameters
-    ----------
-    shown : Shown
-        From `planner.display`.
-
-    Returns
-    -------
-    markup : str
-    """
-    data = shown.data
-    for kind in ("text/html", "image/svg+xml"):
-        if kind in data:
-            return data[kind]
-    return mistune.html(data["text/markdown"])
-
-
-def _listed(shown):
-    return [shown] if isinstance(shown, Shown) else list(shown)
 
 
 def table(dials) -> Shown:

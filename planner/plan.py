@@ -56,12 +56,12 @@ class Plan:
     made: date
     seconds: float = field(compare=False, default=0.0)
 
-    @property
+    @cached_property
     def feasible(self) -> pd.DataFrame:
         """Options without a limit, cheapest first."""
         return self.options[self.options["limit"] == "none"]
 
-    @property
+    @cached_property
     def chosen(self) -> pd.Series | None:
         """
         The recommendation, None where no option is feasible.

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import math
+import os
 import tomllib
+from collections.abc import Iterable
 from datetime import date
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, field_validator
 
+from planner import reading
 from planner.catalogue import Catalogue
 from planner.demand import (
     KINDS,
     Finite,
     Line,
+    Names,
     NotNegative,
     Part,
     Positive,
@@ -25,17 +30,20 @@ from planner.demand import (
 )
 
 TEAMS = Path(__file__).resolve().parent.parent / "data" / "teams"
+LARGEST = 2**18  # of a team file; those here have 2,000 bytes [B]
+DEEPEST = 200  # full stops of one line: the time and memory of a dotted key grow by its square
+SAID = 20  # problems of one file that are told
 
 
 class Slo(Part):
     """Limits that 50, 95 or 99 % of the calls keep; leave out where nobody waits. [s]"""
 
-    ttft_p50: Annotated[Finite, Field(gt=0)] = math.inf
-    ttft_p95: Annotated[Finite, Field(gt=0)] = math.inf
-    ttft_p99: Annotated[Finite, Field(gt=0)] = math.inf
-    tpot_p50: Annotated[Finite, Field(gt=0)] = math.inf
-    tpot_p95: Annotated[Finite, Field(gt=0)] = math.inf
-    tpot_p99: Annotated[Finite, Field(gt=0)] = math.inf
+    ttft_p50: Positive = math.inf
+    ttft_p95: Positive = math.inf
+    ttft_p99: Positive = math.inf
+    tpot_p50: Positive = math.inf
+    tpot_p95: Positive = math.inf
+    tpot_p99: Positive = math.inf
 
     def tightest(self, what: str) -> float:
         """What a call must keep that meets no other: ttft or tpot at any percentile. [s]"""
@@ -63,10 +71,10 @@ class Policy(Part):
     )
     spare_replicas: Annotated[int, Field(ge=0, le=10)] = 1
     spare_servers: Annotated[int, Field(ge=0, le=10)] = 0
-    highest_utilisation: Annotated[Finite, Field(gt=0, le=0.9)] = 0.8
+    highest_utilisation: Annotated[Finite, Field(ge=0.01, le=0.9)] = 0.8
     smallest_weight_bits: Annotated[Finite, Field(ge=1, le=32)] = 4.0
-    memory_limit_gb: Annotated[Finite, Field(gt=0)] = math.inf
-    licences: tuple[Line, ...] = ()
+    memory_limit_gb: Positive = math.inf
+    licences: Names = ()
     used_hardware: bool = True
     rack_only: bool = False
     claimed_prices: bool = False
@@ -94,10 +102,10 @@ class Budget(Part):
 class Candidates(Part):
     """Restricts the search; an empty list means everything in the catalogue."""
 
-    models: tuple[Line, ...] = ()
-    servers: tuple[Line, ...] = ()
+    models: Names = ()
+    servers: Names = ()
     server_kinds: tuple[Literal["cpu", "gpu", "unified"], ...] = ()
-    weight_formats: tuple[Line, ...] = ()
+    weight_formats: Names = ()
     engines: tuple[Literal["vllm", "sglang", "tensorrt-llm", "llama.cpp", "ik_llama.cpp"], ...] = ()
 
 
@@ -106,7 +114,7 @@ class Quote(Part):
 
     price: Positive
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
-    date: date
+    date: Annotated[date, Field(ge=date(2000, 1, 1), le=date(2100, 1, 1))]
     reference: Line
 
 
@@ -129,8 +137,8 @@ class Team(Part):
     growth: Growth = Growth()
     budget: Budget | None = None
     candidates: Candidates = Candidates()
-    quotes: dict[str, Quote] = Field(default_factory=dict)
-    assumptions: dict[str, NotNegative] = Field(default_factory=dict)
+    quotes: dict[str, Quote] = Field(default_factory=dict, max_length=500)
+    assumptions: dict[str, NotNegative] = Field(default_factory=dict, max_length=500)
 
     @field_validator("assumptions", mode="after")
     @classmethod
@@ -139,13 +147,6 @@ class Team(Part):
         if life < 1 or life != int(life):
             raise ValueError(f"economic_life = {life:g} must be a whole number of years, such as 5")
         return figures
-
-    @field_validator("name", "owner", mode="after")
-    @classmethod
-    def one_line(cls, text: str) -> str:
-        if any(ord(character) < 32 for character in text):
-            raise ValueError("must be one line without control characters; remove them")
-        return text
 
     def at_load(self, factor: float) -> Team:
         """The same team with so many times its calls."""
@@ -196,39 +197,88 @@ def read(path: str | Path, catalogue: Catalogue | None = None) -> Team:
         With every problem of the file, each with field, value and remedy.
     """
     path = find(path)
+    name = reading.quoted(path.name)
+    content = _toml(path)
+    if "slug" in content:
+        raise TeamError(f"{name}, field slug: unknown key; remove it: the file's name says it")
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        known = ", ".join(sorted(file.stem for file in TEAMS.glob("*.toml")))
-        raise TeamError(f"{path}: no such team file; the teams are {known}") from None
-    except UnicodeDecodeError:
-        raise TeamError(f"{path}: not a text file in UTF-8; save it as UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
-        raise TeamError(f"{path}: not valid TOML: {error}; correct that line") from None
-    except OSError as error:
-        raise TeamError(f"{path}: cannot be read: {error.strerror}") from None
-    try:
-        team = Team.model_validate({"slug": path.stem, **_tuples(content)})
-    except ValidationError as error:
-        lines = [_explain(problem, content) for problem in error.errors()]
-        raise TeamError("\n".join(f"{path.name}, {line}" for line in lines)) from None
+        team = checked({**content, "slug": path.stem})
+    except TeamError as error:
+        lines = str(error).split("\n")
+        raise TeamError("\n".join(f"{name}, {line}" for line in lines)) from None
     if isinstance(team.workload.arrivals, Trace):
         attach_trace(team.workload, path)
     if catalogue is not None:
-        problems = list(_unknown(team, catalogue))
+        problems = _first(_unknown(team, catalogue))
         if problems:
-            raise TeamError("\n".join(f"{path.name}, {line}" for line in problems))
+            raise TeamError("\n".join(f"{name}, {line}" for line in problems))
     return team
+
+
+def _toml(path):
+    """What a file says, as TOML has it; tuples for its lists."""
+    shown = reading.quoted(path)
+    try:
+        text = reading.content(path, LARGEST).decode("utf-8")
+        deep = next((n for n, s in enumerate(text.split("\n"), 1) if s.count(".") > DEEPEST), 0)
+        if deep:
+            raise TeamError(
+                f"{shown}: line {deep} has more than {DEEPEST} full stops; break it into lines"
+            )
+        return _tuples(tomllib.loads(text))
+    except FileNotFoundError:
+        known = reading.quoted(", ".join(sorted(file.stem for file in TEAMS.glob("*.toml"))), 400)
+        raise TeamError(f"{shown}: no such team file; the teams are {known}") from None
+    except reading.Unreadable as error:
+        raise TeamError(f"{shown}: {error}") from None
+    except UnicodeDecodeError:
+        raise TeamError(f"{shown}: not a text file in UTF-8; save it as UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        said = reading.quoted(error)
+        raise TeamError(f"{shown}: not valid TOML: {said}; correct that line") from None
+    except RecursionError:
+        raise TeamError(f"{shown}: lists or tables lie too deep in each other; unfold") from None
+    except OSError as error:
+        raise TeamError(f"{shown}: cannot be read: {error.strerror}; correct it") from None
+    except TeamError:
+        raise
+    except ValueError:  # Python's own limit of digits
+        raise TeamError(f"{shown}: a number has thousands of digits; correct it") from None
+
+
+def checked(content: dict) -> Team:
+    """
+    A team made of what a file would say.
+
+    Parameters
+    ----------
+    content : dict
+        Tables of a team file, with the slug; tuples where TOML has lists.
+
+    Returns
+    -------
+    team : Team
+
+    Raises
+    ------
+    TeamError
+        With every problem, each with field, value and remedy.
+    """
+    try:
+        return Team.model_validate(content)
+    except ValidationError as error:
+        raise TeamError("\n".join(_first(map(_explain, error.errors())))) from None
 
 
 def find(path: str | Path) -> Path:
     """The file that a team name or a path means."""
     path = Path(path)
     named = TEAMS / f"{path.name}.toml"
-    if path.suffix != ".toml" and named.exists():
-        return named
     inside = TEAMS.parent.parent / path  # a notebook runs in its own folder
-    return inside if not path.exists() and inside.is_file() else path
+    # os.path, since pathlib raises where a name is too long to be one
+    if path.suffix != ".toml" and os.path.exists(named):
+        return named
+    return inside if not os.path.exists(path) and os.path.isfile(inside) else path
 
 
 def _tuples(content):
@@ -240,8 +290,16 @@ def _tuples(content):
     return content
 
 
-def _explain(problem: dict, content: dict) -> str:
-    where = [str(step) for step in problem["loc"]]
+def _first(problems: Iterable[str]) -> list[str]:
+    """The first of many problems, and that there are more."""
+    problems = iter(problems)
+    found = list(islice(problems, SAID))
+    more = next(problems, None) is not None
+    return found + ["and more problems; correct these first"] * more
+
+
+def _explain(problem: dict) -> str:
+    where = [reading.quoted(step, 60) for step in problem["loc"]]
     fields = where[:2] + where[3:] if where[:2] == ["workload", "arrivals"] else where
     field = ".".join(fields) or "the file"  # the kind of arrivals is no field
     remedy = REMEDIES.get(problem["type"], problem["msg"].removeprefix("Value error, "))
@@ -249,8 +307,17 @@ def _explain(problem: dict, content: dict) -> str:
         remedy = remedy.format(known=", ".join(_known_keys(where[:-1])))
     if problem["type"] == "missing" or isinstance(problem["input"], dict):
         return f"field {field}: {remedy}"
-    shown = repr(problem["input"])
-    return f"field {field}: {shown[:80]}{'...' if len(shown) > 80 else ''}: {remedy}"
+    return f"field {field}: {_shown(problem['input'])}: {remedy}"
+
+
+def _shown(value) -> str:
+    """A value in 80 characters or less, and a list by its length."""
+    if isinstance(value, tuple):
+        return f"a list of {len(value):,}"
+    if isinstance(value, int) and abs(value) >= 10**80:
+        return "a number of more than 80 digits"
+    shown = repr(value)
+    return shown[:80] + "..." * (len(shown) > 80)
 
 
 def _known_keys(where: list[str]) -> list[str]:
@@ -266,17 +333,30 @@ def _known_keys(where: list[str]) -> list[str]:
 
 
 def _unknown(team: Team, catalogue: Catalogue):
+    rates = ["USD", *(key[3:6].upper() for key in catalogue.assumptions if key.startswith("fx_"))]
+    models = catalogue.models.values()
     named = {
+        "currency": ((team.currency,), rates),
+        "quality.benchmark": (
+            (team.quality.benchmark,) if team.quality else (),
+            list(dict.fromkeys(score.benchmark for model in models for score in model.scores)),
+        ),
+        "policy.licences": (
+            team.policy.licences,
+            list(dict.fromkeys(model.license for model in models)),
+        ),
         "candidates.models": (team.candidates.models, catalogue.models),
         "candidates.servers": (team.candidates.servers, catalogue.servers),
         "candidates.weight_formats": (team.candidates.weight_formats, catalogue.formats),
         "quotes": (tuple(team.quotes), catalogue.servers),
         "assumptions": (tuple(team.assumptions), catalogue.assumptions),
     }
+    for server, quote in team.quotes.items():
+        named[f"quotes.{reading.quoted(server, 60)}.currency"] = ((quote.currency,), rates)
     for field, (names, records) in named.items():
         for name in names:
             if name not in records:
-                close = _closest(name, records)
+                close = _closest(name[:80], records)
                 yield f"field {field}: {name[:80]!r} is not in the catalogue; {close}"
 
 
