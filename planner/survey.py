@@ -6,7 +6,7 @@ a number of users and lengths, quickly enough for a slider.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -41,8 +41,20 @@ class Survey:
     fast: tuple[np.ndarray, np.ndarray]
     slow: tuple[np.ndarray, np.ndarray]
 
+    def take(self, rows: np.ndarray) -> Survey:
+        """Some of the deployments, or some several times, in that order."""
+        ends = {name: tuple(end[rows] for end in getattr(self, name)) for name in ("fast", "slow")}
+        table = self.table.iloc[rows].reset_index(drop=True)
+        return replace(
+            self, table=table, group=self.group.take(rows), ideal=self.ideal.take(rows), **ends
+        )
+
     def at(
-        self, users: int = 1, prompt_tokens: float = 512, context_tokens: float = 4096
+        self,
+        users: int = 1,
+        prompt_tokens: float = 512,
+        context_tokens: float = 4096,
+        memory: float = np.inf,
     ) -> pd.DataFrame:
         """
         Memory and speed with some users at once.
@@ -55,6 +67,8 @@ class Survey:
             Of the request whose first token is timed, alone on the machine. [token]
         context_tokens : float
             That every user may fill; steps are timed at it. [token]
+        memory : float
+            The most that may be used of a CPU server or of unified memory; a GPU has its own. [B]
 
         Returns
         -------
@@ -62,7 +76,7 @@ class Survey:
             The deployments with weight_bytes, overhead_bytes, cache_bytes, memory_bytes (offered),
             free_bytes (negative: missing), of one device or server [B]; fits; sequences (that have
             room) [sequence]; speed, speed_low, speed_high, speed_limit (the best that physics
-            allows) of one user, total of all [token/s]; ttft, ttft_low, ttft_high [s].
+            allows) of one user, total of all [token/s]; ttft, ttft_low, ttft_high, ttft_limit [s].
         """
         group = self.group
         static = self.table["engine"].isin(serving.STATIC).to_numpy()
@@ -71,13 +85,14 @@ class Survey:
             max_num_seqs=np.where(static, users, serving.MOST_SEQUENCES["vllm"]),
             max_num_batched_tokens=serving.STEP_TOKENS,
             max_model_len=context_tokens,
-            memory_size=self.table["memory"].to_numpy(),
+            memory_size=np.minimum(self.table["memory"].to_numpy(), memory),
         )
         one = serving.cache(group.profile, context_tokens)
         room = divided["pool_bytes"]
         step = estimate.decode_step_time(group, users, context_tokens)
         floor = estimate.decode_step_time(self.ideal, users, context_tokens)
         first = estimate.prefill_time(group, prompt_tokens) + group.coefficient["request_time"]
+        soonest = estimate.prefill_time(self.ideal, prompt_tokens)
         return self.table.assign(
             weight_bytes=divided["weight_bytes"],
             overhead_bytes=divided["overhead_bytes"],
@@ -92,8 +107,9 @@ class Survey:
             speed_limit=1 / floor,
             total=users / step,
             ttft=first,
-            ttft_low=first * self.fast[1],
+            ttft_low=np.maximum(first * self.fast[1], soonest),
             ttft_high=first * self.slow[1],
+            ttft_limit=soonest,
         )
 
 
@@ -155,6 +171,6 @@ def widest(table: pd.DataFrame, by: str | list[str] = "model_id") -> pd.DataFram
     best : DataFrame
         Where nothing fits, the nearest miss.
     """
-    order = table.assign(short=np.where(table["fits"], 0.0, -table["free_bytes"] * table["tp"]))
-    order = order.sort_values(["short", "bits", "tp"], ascending=[True, False, True], kind="stable")
-    return order.drop_duplicates(by).drop(columns="short").reset_index(drop=True)
+    short = np.where(table["fits"], 0.0, -table["free_bytes"] * table["tp"])
+    order = np.lexsort((table["tp"], -table["bits"], short))
+    return table.iloc[order].drop_duplicates(by).reset_index(drop=True)
