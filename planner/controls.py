@@ -17,6 +17,8 @@ import tokenize
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from IPython.display import display
+
 from planner import dials, live, ranges, views
 from planner.display import Shown
 
@@ -187,8 +189,9 @@ class Source:
         """
         first = self._call(function)
         if not live.interactive():
-            shown = views.listed(first)
-            return shown[0] if len(shown) == 1 else views.Several(shown)
+            *others, last = views.listed(first)
+            display(*others)
+            return last
         view = views.View(first, {name: self.link(name) for name in signals})
 
         def follow(names):

@@ -90,18 +90,6 @@ class Part:
             self.words.value = words
 
 
-class Several(Shown):
-    """Several things that one cell shows without a page, one under the other."""
-
-    def __init__(self, shown: Iterable[Shown]):
-        self.shown = list(shown)
-        self.plain = "; ".join(item.plain for item in self.shown)
-
-    @property
-    def data(self):
-        return {"text/html": "".join(markup(item) for item in self.shown)}
-
-
 def markup(shown: Shown) -> str:
     """
     A table, text or drawing as HTML.
