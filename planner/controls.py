@@ -206,7 +206,7 @@ class Source:
         for follow in self._followers:
             follow(names)
 
-    def link(self, name: str) -> dict:
+    def link(self, name: str) -> str:
         """How a chart follows a dial inside the browser; see `live.Chart`."""
         raise ControlError(f"{name} is no dial; only dials move a chart inside the browser")
 
@@ -284,7 +284,7 @@ class Dials(Source):
             parts += ["-p", name, str(value)]
         return shlex.join(parts)
 
-    def link(self, name: str) -> dict:
+    def link(self, name: str) -> str:
         return self.panel.link(name)
 
     def _call(self, function):

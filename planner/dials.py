@@ -254,25 +254,9 @@ class Panel:
         finally:
             self.box.remove_class("planner-busy")
 
-    def link(self, name: str) -> dict:
-        """
-        How a chart follows one dial inside the browser.
-
-        Parameters
-        ----------
-        name : str
-            Of the dial.
-
-        Returns
-        -------
-        link : dict
-            For `live.Chart`.
-        """
-        dial = self.widgets[name]
-        link = {"widget": f"IPY_MODEL_{dial.model_id}"}
-        if isinstance(dial, widgets.SelectionSlider | widgets.Dropdown):
-            link["values"] = [value for _, value in dial.options]
-        return link
+    def link(self, name: str) -> str:
+        """The widget of a dial, as `live.Chart` finds it inside the browser."""
+        return f"IPY_MODEL_{self.widgets[name].model_id}"
 
 
 def _nearest(value, options, limits, near=False):

@@ -41,13 +41,14 @@ async function render({ model, el }) {
 
   // A dial that only moves a mark or a domain drives a signal here, without asking Python.
   async function follow() {
-    const links = model.get("links");
-    for (const [signal, { widget, values }] of Object.entries(links)) {
+    for (const [signal, widget] of Object.entries(model.get("links"))) {
       const dial = await model.widget_manager.get_model(widget.replace("IPY_MODEL_", ""));
-      const field = values ? "index" : "value";
+      const listed = dial.get("_options_labels") !== undefined;
+      const field = listed ? "index" : "value";
       const move = () => {
-        const raw = dial.get(field);
-        view.signal(signal, values ? values[raw] : raw).runAsync();
+        // A dial of steps says what it shows, with commas between the thousands.
+        const shown = listed ? dial.get("_options_labels")[dial.get("index")] : dial.get("value");
+        view.signal(signal, Number(String(shown).replaceAll(",", ""))).runAsync();
       };
       dial.on(`change:${field}`, move);
       undo.push(() => dial.off(`change:${field}`, move));

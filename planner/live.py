@@ -84,9 +84,8 @@ class Chart(anywidget.AnyWidget):
     ----------
     drawing : Drawing
         What is shown first.
-    links : mapping of str to dict
-        Signals that a dial drives in the browser: ``widget`` and, where the dial counts places in
-        a list, the ``values`` of the list.
+    links : mapping of str to str
+        Signals that a dial drives in the browser, and the widget of the dial.
     """
 
     _esm = CODE
