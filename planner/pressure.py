@@ -89,17 +89,130 @@ def study(option: pd.Series, team: Team) -> Study:
     )
     rates = np.array([each.rate for each in found])
     best = found[int(np.argsort(rates)[SEEDS // 2])]
-    steps = np.linspace(0.04, 1.0, POINTS) * _widest(middle, best, planned)
-    seen = sizing.threads(
-        lambda job: job[0].see_rate(job[1]), [(one, x) for one in (middle, slow) for x in steps]
-    )
-    curve = pd.DataFrame(seen).assign(end=np.repeat(["middle", "slow"], POINTS), asked=[*steps] * 2)
+    curve = _curve(middle, slow, np.linspace(0.04, 1.0, POINTS) * _widest(middle, best, planned))
     levels = sizing.threads(lambda factor: _level(middle, team, planned, factor), FACTORS)
     return Study(
         float(np.median(rates)), float(rates.min()), float(rates.max()), middle.saturated,
         best.binds, best.wall, middle.see_rate(planned), curve, pd.DataFrame(levels),
         _outage(middle, option, team),
     )  # fmt: skip
+
+
+def _curve(middle, slow, rates):
+    """What users see at some rates, for both ends of the band of speed."""
+    jobs = [(one, rate) for one in (middle, slow) for rate in rates]
+    seen = sizing.threads(lambda job: job[0].see_rate(job[1]), jobs)
+    ends = np.repeat(["middle", "slow"], len(rates))
+    return pd.DataFrame(seen).assign(end=ends, asked=[*rates] * 2)
+
+
+def reach(option: pd.Series, team: Team) -> tuple[pd.DataFrame, float]:
+    """
+    One replica from nearly idle to the last load about which anything can be said.
+
+    Parameters
+    ----------
+    option : Series
+        A row of a plan's options that is owned or rented.
+    team : Team
+        Its workload.
+
+    Returns
+    -------
+    curve : DataFrame
+        As `Study.curve`, from a fiftieth of that load to all of it.
+    saturated : float
+        With everybody waiting. [1/s]
+    """
+    middle, slow = (sizing.one(option, team, end=end) for end in ("", "_high"))
+    most = 0.999 * concurrency.STABLE_BELOW * middle.saturated
+    return _curve(middle, slow, most * np.linspace(0.02, 1.0, POINTS)), middle.saturated
+
+
+def segments(curve: pd.DataFrame, limits: dict, highest: float) -> pd.DataFrame:
+    """
+    A simulated curve in pieces, for limits that are still to be chosen.
+
+    Parameters
+    ----------
+    curve : DataFrame
+        From `reach`; only the middle of the band is used.
+    limits : dict
+        Limits that stay, such as ttft_p99. [s]
+    highest : float
+        The largest load that the policy allows. [1/s]
+
+    Returns
+    -------
+    pieces : DataFrame
+        name (ttft_p95 or tpot_p95; in one last row what stops more calls besides, such as headroom,
+        whatever is chosen), x0, x1 [1/s], y0, y1 [s].
+    """
+    middle = curve[curve["end"] == "middle"].sort_values("asked")
+    loads, found, fixed = middle["asked"].to_numpy(float), [], {"headroom": highest}
+    for name in dict.fromkeys(("ttft_p95", "tpot_p95", *limits)):
+        times = middle[name].to_numpy(float)
+        pieces = pd.DataFrame({
+            "name": name,
+            # fewer calls than the first wait no less: where those miss a limit, none keeps it
+            "x0": np.append(0.0, loads[:-1]), "x1": np.append(0.0, loads[1:]),
+            "y0": np.append(0.0, times[:-1]), "y1": times,
+        })  # fmt: skip
+        if name in limits:
+            fixed[name] = crossing(pieces, limits[name])
+        else:
+            found.append(pieces)
+    binds = min(fixed, key=fixed.get)
+    last = {"name": binds, "x0": fixed[binds], "x1": fixed[binds], "y0": 0.0, "y1": np.inf}
+    return pd.concat([*found, pd.DataFrame([last])], ignore_index=True)
+
+
+def within(pieces: pd.DataFrame, limits: dict) -> tuple[float, str]:
+    """
+    What a simulated curve carries within chosen limits.
+
+    Parameters
+    ----------
+    pieces : DataFrame
+        From `segments`.
+    limits : dict
+        Of ttft_p95 and tpot_p95. [s]
+
+    Returns
+    -------
+    load : float
+        Zero where even a nearly idle replica misses one. [1/s]
+    binds : str
+        What stops more calls.
+    """
+    loads = {name: crossing(pieces[pieces["name"] == name], limits[name]) for name in limits}
+    loads[pieces["name"].iloc[-1]] = float(pieces["x0"].iloc[-1])
+    binds = min(loads, key=loads.get)
+    return loads[binds], binds
+
+
+def crossing(pieces: pd.DataFrame, limit: float) -> float:
+    """
+    Load at which a time first passes its limit, interpolated between two simulated loads.
+
+    Parameters
+    ----------
+    pieces : DataFrame
+        Rows of `segments` of one time.
+    limit : float
+        [s]
+
+    Returns
+    -------
+    load : float
+        Infinite where it never does. [1/s]
+    """
+    over = pieces[(pieces["y0"] <= limit) & (limit < pieces["y1"])]
+    if over.empty:
+        return np.inf
+    piece = over.iloc[0]
+    share = (limit - piece["y0"]) / (piece["y1"] - piece["y0"])
+    return float(piece["x0"] + share * (piece["x1"] - piece["x0"]))
 
 
 def _widest(one, best, planned):

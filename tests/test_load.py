@@ -8,7 +8,7 @@ from planner import (
     crowd,
     estimate,
     load,
-    load_charts,
+    load_lab,
     plan,
     pressure,
     serving,
@@ -235,8 +235,8 @@ def test_the_profile_of_a_day_is_shown_hour_by_hour(planned):
     assert set(hours["hour"]) <= set(range(-1, 24))
     busy = hours.set_index("hour")
     assert busy.loc[10, "tpot_p95"] > busy.loc[7, "tpot_p95"]
-    chart = load_charts.hours(hours[hours["hour"] >= 0], limit=3.0)
-    assert "Worst hour" in chart.description
+    shown = load_lab.day("coding_assistant", 1.0)
+    assert "Worst hour" in shown.alt and len(shown.rows["calls"]) == len(busy) - 1
 
 
 # ---- the guide's table -------------------------------------------------------------------------
