@@ -31,11 +31,13 @@ test-all: $(READY) ## the fast tests and the slow ones (whole reports, the fit o
 	@$(BIN)/python -m pytest -q -n 2
 
 lab: $(READY)     ## JupyterLab on the notebooks
-	@$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.app_settings_dir=notebooks/settings \
+	@$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 --ServerApp.root_dir=. --LabApp.app_settings_dir=notebooks/settings \
 	  --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
 
 app: $(READY)     ## the notebooks as an app, code hidden
+	@echo "Open the address below together with its token, which lets in whoever has it."
 	@JUPYTER_PATH=notebooks/settings $(BIN)/voila notebooks --template=planner --Voila.ip=127.0.0.1 \
+	  --Voila.auto_token=True --no-browser \
 	  --progressive_rendering=True --MappingKernelManager.cull_interval=60 --MappingKernelManager.cull_idle_timeout=1800
 
 check: $(READY)   ## is everything in data/ valid?

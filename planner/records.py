@@ -36,9 +36,11 @@ def _date(text: str) -> str:
 
 Text = Annotated[str, Field(min_length=1)]
 Date = Annotated[str, AfterValidator(_date)]
-Number = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=0)]
+# Above any quantity here in SI, and far below where a product of a few overflows.
+MOST = 1e24
+Number = Annotated[float, Field(ge=0, le=MOST, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, le=MOST, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0, le=1_000_000_000)]
 Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
 Grade = Literal["A", "B", "C"]
 

@@ -26,7 +26,7 @@ MADE = "# Made in notebook {notebook} on {day}, from the team {base}."
 MARK = "# Made in notebook "
 LONGEST = 60  # characters of a name
 # What an operating system or the workbook keeps for itself; the example report is committed.
-RESERVED = {"con", "prn", "aux", "nul", "example"} | {
+RESERVED = {"con", "prn", "aux", "nul", "example", "portfolio"} | {
     f"{port}{number}" for port in ("com", "lpt") for number in range(10)
 }
 UNITS = {

@@ -16,8 +16,11 @@ from typing import get_args
 
 from pydantic import BaseModel, ValidationError
 
+from planner import reading
+
+LARGEST = 2**26  # of a file [B]
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-INTEGER = re.compile(r"\d+", re.ASCII)
+INTEGER = re.compile(r"\d{1,15}", re.ASCII)
 REMEDY = {
     "extra_forbidden": "is not a known field; remove it or correct its name",
     "missing": "is missing; add it",
@@ -76,12 +79,11 @@ def problem(file: str, row: int | None, identity: str, name: str, value, text: s
     >>> problem("servers.csv", 12, "h100_x8", "price", "abc", "is not a number")
     "data/servers.csv, row 12 (h100_x8), field price: 'abc' is not a number"
     """
-    place = (
-        f"data/{file}" + (f", row {row}" if row else "") + (f" ({identity})" if identity else "")
-    )
+    place = f"data/{file}" + (f", row {row}" if row else "")
+    place += f" ({reading.quoted(identity, 60)})" if identity else ""
     place += f", field {name}" if name else ""
     shown = "" if value is None else f"{str(value)[:60]!r} "
-    return f"{place}: {shown}{text}"
+    return f"{place}: {shown}{reading.quoted(text, 1000)}"
 
 
 def read(path: Path, table: Table) -> tuple[dict[str, BaseModel], list[str]]:
@@ -107,9 +109,11 @@ def read(path: Path, table: Table) -> tuple[dict[str, BaseModel], list[str]]:
         return {}, [problem(path.name, None, "", "", None, text)]
 
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = reading.content(path, LARGEST).decode("utf-8-sig")
     except FileNotFoundError:
         return whole(f"is missing in {path.parent}; restore it")
+    except reading.Unreadable as error:
+        return whole(str(error))
     except (OSError, UnicodeDecodeError) as error:
         kind = "cannot be read" if isinstance(error, OSError) else "is not a text file in UTF-8"
         return whole(f"{kind} ({error}); save it as text in UTF-8")
@@ -145,10 +149,25 @@ def _json(text: str) -> Iterator[tuple]:
     def refuse(word):
         raise ValueError(f"holds {word}, which is no number; write a plain number or null")
 
+    def once(pairs):
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ValueError(f"holds {twice[:60]!r} twice in one object; remove one of them")
+        return found
+
+    def short(digits):
+        if len(digits) > 20:
+            raise ValueError(f"holds a number of {len(digits)} digits; correct it")
+        return int(digits)
+
     try:
-        entries = json.loads(text, parse_constant=refuse)
+        entries = json.loads(text, parse_constant=refuse, parse_int=short, object_pairs_hook=once)
     except json.JSONDecodeError as error:
         raise ValueError(f"is not JSON ({error}); correct it or restore the file") from None
+    except RecursionError:
+        raise ValueError("has objects too deep in each other; restore the file") from None
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise ValueError("is not a list of objects; write [{...}, {...}]")
     for number, entry in enumerate(entries, 1):

@@ -7,7 +7,7 @@ import os
 import tomllib
 from collections.abc import Iterable
 from datetime import date
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,6 +17,7 @@ from planner import reading
 from planner.catalogue import Catalogue
 from planner.demand import (
     KINDS,
+    LEAST,
     Finite,
     Line,
     Names,
@@ -209,7 +210,7 @@ def read(path: str | Path, catalogue: Catalogue | None = None) -> Team:
     if isinstance(team.workload.arrivals, Trace):
         attach_trace(team.workload, path)
     if catalogue is not None:
-        problems = _first(_unknown(team, catalogue))
+        problems = _first(chain(_unknown(team, catalogue), _impossible(team, catalogue)))
         if problems:
             raise TeamError("\n".join(f"{name}, {line}" for line in problems))
     return team
@@ -287,6 +288,8 @@ def _tuples(content):
         return tuple(_tuples(item) for item in content)
     if isinstance(content, dict):
         return {key: _tuples(item) for key, item in content.items()}
+    if isinstance(content, int) and content.bit_length() > 10_000:
+        raise ValueError  # Python would not write it out where it is refused
     return content
 
 
@@ -358,6 +361,25 @@ def _unknown(team: Team, catalogue: Catalogue):
             if name not in records:
                 close = _closest(name[:80], records)
                 yield f"field {field}: {name[:80]!r} is not in the catalogue; {close}"
+
+
+def _impossible(team: Team, catalogue: Catalogue):
+    """Assumptions of the team's own that no formula can take."""
+    for key in team.assumptions.keys() & catalogue.assumptions.keys():
+        value, record = team.assumptions[key], catalogue.assumptions[key]
+        # a growth may be more than double; what lies below 1 in its whole range else is a share
+        share = record.unit in ("1", "1/year") and record.high <= 1
+        if share and value > 1 and not key.endswith(("growth", "rise")):
+            words = "a share is at most 1; write 0.08 for 8 %"
+        elif key == "pue" and value < 1:
+            words = "all power is at least that of the servers; write a ratio such as 1.5"
+        elif key.startswith("fx_") and value < LEAST:
+            words = "a rate is above zero; write what one US dollar costs"
+        elif record.unit == "day" and value > 36_500:
+            words = "more than a hundred years; write days such as 90"
+        else:
+            continue
+        yield f"field assumptions.{key}: {value:g}: {words}"
 
 
 def _closest(name: str, records) -> str:

@@ -60,6 +60,17 @@ def test_shrinking_demand_is_sized_for_today(records):
         ("[growth]", '[candidates]\nmodels = ["Qwen/Qwen9"]\n[growth]',
          ["candidates.models", "'Qwen/Qwen9'", "did you mean"]),
         ("[growth]", "[assumptions]\npues = 1.2\n[growth]", ["assumptions", "'pues'", "pue"]),
+        ("[growth]", "[assumptions]\npue = 0.9\n[growth]", ["assumptions.pue", "0.9", "1.5"]),
+        ("[growth]", "[assumptions]\ndiscount_rate = 8\n[growth]", ["discount_rate: 8", "0.08"]),
+        ("[growth]", "[assumptions]\nprice_age_limit = 1e9\n[growth]", ["price_age_limit", "days"]),
+        ("[growth]", "[assumptions]\nfx_cny_per_usd = 0\n[growth]", ["fx_cny_per_usd", "above"]),
+        ('currency = "USD"', 'currency = "CHF"', ["field currency", "'CHF'", "catalogue"]),
+        ("minimum = 40", 'minimum = 40\nslug = "x"', ["quality.slug", "unknown key"]),
+        ('benchmark = "live', 'benchmark = "life', ["quality.benchmark", "livecodebench"]),
+        ("rack_only = true", 'licences = ["MIT-ish"]', ["policy.licences", "'MIT-ish'", "MIT"]),
+        ("task = ", 'slug = "../x"\ntask = ', ["field slug", "the file's name says it"]),
+        ("name = ", 'name = "a\\nb" #', ["field name", "'a\\nb'", "one line"]),
+        ("name = ", 'name = " " #', ["field name", "shows nothing"]),
     ],
 )  # fmt: skip
 def test_errors_name_file_field_value_and_remedy(tmp_path, records, old, new, words):
