@@ -28,14 +28,17 @@ PAUSE = 0.25  # between two moves, as a hand makes them [s]
 # Painted again: something inside the chart has changed, and the next frame is there.
 WATCH = """chart => {
   window.painted = [];
+  window.watcher?.disconnect();
   let pressed = null;
   document.addEventListener("keydown", () => { pressed = performance.now(); }, true);
-  new MutationObserver(() => {
+  window.watcher = new MutationObserver(() => {
     if (pressed === null) return;
     const since = pressed;
     pressed = null;
     requestAnimationFrame(() => window.painted.push(performance.now() - since));
-  }).observe(chart, { subtree: true, childList: true, attributes: true, characterData: true });
+  });
+  window.watcher.observe(
+    chart, { subtree: true, childList: true, attributes: true, characterData: true });
 }"""
 FAULTS = """[...document.querySelectorAll(
   '.jp-RenderedText[data-mime-type="application/vnd.jupyter.error"],'
@@ -127,6 +130,7 @@ def opened(page, front_end, address):
     if front_end == "lab":
         page.wait_for_selector(".jp-Notebook .jp-Cell")
         page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]')
+        page.wait_for_timeout(2000)  # JupyterLab loses cells that are run before it is connected
         start = time.perf_counter()
         page.click('.lm-MenuBar-itemLabel:text-is("Run")')
         page.click('.lm-Menu-itemLabel:text-is("Run All Cells")')

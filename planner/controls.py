@@ -21,6 +21,7 @@ from IPython.display import display
 
 from planner import dials, live, ranges, views
 from planner.display import Shown
+from planner.turns import Turn
 
 LINE = re.compile(
     r"(?P<label>.*?)(?: \[(?P<unit>[^\]]+)\])?"
@@ -148,11 +149,20 @@ def read(source: str) -> list[Parameter]:
 
 
 class Source:
-    """A value that changes, and what follows it."""
+    """
+    A value that changes, and what follows it.
 
-    def __init__(self, value: object):
-        self.value, self.trouble = value, None
-        self._followers: list[Callable[[set], None]] = []
+    Parameters
+    ----------
+    value : object
+        At first.
+    turn : turns.Turn, optional
+        Says what follows at once; of dials and of what is computed from them it is the same.
+    """
+
+    def __init__(self, value: object, turn: Turn | None = None):
+        self.value, self.trouble, self.turn = value, None, turn or Turn()
+        self._followers: list[Callable[[set], bool]] = []
 
     def compute(self, function: Callable) -> Source:
         """
@@ -163,15 +173,16 @@ class Source:
         function : callable
             Takes the value; of dials, those that it names as arguments.
         """
-        made = Source(self._call(function))
+        made = Source(self._call(function), self.turn)
 
         def follow(names):
-            if self._concerns(function, names):
-                try:
-                    made.value, made.trouble = self._call(function), None
-                except ValueError as error:  # what follows says so instead of showing the past
-                    made.trouble = error
-                made.changed(names)
+            if not self._concerns(function, names):
+                return False
+            try:
+                made.value, made.trouble = self._call(function), None
+            except ValueError as error:  # what follows says so instead of showing the past
+                made.trouble = error
+            return made.changed(names)
 
         self._followers.append(follow)
         return made
@@ -195,16 +206,16 @@ class Source:
         view = views.View(first, {name: self.link(name) for name in signals})
 
         def follow(names):
-            if self._concerns(function, names - set(signals)):
-                view.show(lambda: self._call(function))
+            concerned = self._concerns(function, names - set(signals))
+            return concerned and view.show(lambda: self._call(function))
 
         self._followers.append(follow)
         return view
 
-    def changed(self, names: set) -> None:
-        """Tell everything that follows, in the order of the page."""
-        for follow in self._followers:
-            follow(names)
+    def changed(self, names: set) -> bool:
+        """Tell everything that follows, in the order of the page; whether a chart was drawn."""
+        drawn = [self.turn.run(follow, names) for follow in self._followers]
+        return any(drawn)
 
     def link(self, name: str) -> str:
         """How a chart follows a dial inside the browser; see `live.Chart`."""
@@ -256,6 +267,8 @@ class Dials(Source):
         for parameter in parameters:
             parameter.check(start[parameter.name], start)
         self.panel = dials.Panel(self) if live.interactive() else None
+        if self.panel is not None:
+            self.turn.busy = self.panel.busy
 
     def follows(self, changed: Iterable[str]) -> dict:
         """
@@ -272,7 +285,9 @@ class Dials(Source):
     def set(self, **changes) -> None:
         """Turn dials, as a person would."""
         self.value = {**self.value, **changes}
+        self.turn.begin()
         self.changed(set(changes))
+        self.turn.end()
 
     def command(self) -> str:
         """The command that runs this notebook with these values."""

@@ -248,11 +248,16 @@ class Panel:
                 values = {**values, name: wanted}
         finally:
             self.quiet = False
-        self.box.add_class("planner-busy")
+        self.busy(True)
         try:
             self.dials.set(**changes)
-        finally:
-            self.box.remove_class("planner-busy")
+        except BaseException:
+            self.busy(False)
+            raise
+
+    def busy(self, yes: bool) -> None:
+        """Say, where it lasts, that something has still to follow."""
+        (self.box.add_class if yes else self.box.remove_class)("planner-busy")
 
     def link(self, name: str) -> str:
         """The widget of a dial, as `live.Chart` finds it inside the browser."""

@@ -34,7 +34,7 @@ class View(Shown):
         self.parts: list[Part] = []
         self._put(listed(shown))
 
-    def show(self, make: Callable[[], Shown | Iterable[Shown]]) -> None:
+    def show(self, make: Callable[[], Shown | Iterable[Shown]]) -> bool:
         """
         Show something newer; where it cannot be made, say why and keep what stood there.
 
@@ -42,6 +42,11 @@ class View(Shown):
         ----------
         make : callable
             Makes it.
+
+        Returns
+        -------
+        drawn : bool
+            Whether it has a chart.
         """
         try:
             self._put(listed(make()))
@@ -49,6 +54,7 @@ class View(Shown):
             words = html.escape(str(error)).replace("\n", "<br>")
             self.box.children = [widgets.HTML(f"<div class='planner-trouble'>{words}</div>")]
             self.parts = []
+        return any(part.drawn for part in self.parts)
 
     def _put(self, shown):
         kinds = [isinstance(item, Drawing) for item in shown]

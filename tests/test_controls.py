@@ -1,5 +1,6 @@
 """Dials: what the parameters cell says, what they bind, and what follows them."""
 
+import asyncio
 import itertools
 import json
 import shlex
@@ -10,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner import controls, dials, display, live, ranges
+from planner import controls, dials, display, live, ranges, turns
 
-CELL = '''# The machine
+CELL = """# The machine
 server: str = "hgx_h100_x8_2026"  # machine, one of servers
 model: str = "Qwen/Qwen2.5-Coder-32B-Instruct"  # model, one of models
 weight_format: str = "bf16"  # format of the weights, one of formats
@@ -23,7 +24,7 @@ share: float = 0.25  # share of the prompt in the cache [1], 0 to 0.9, by 0.05
 context_tokens: int = 8000  # context of each [token], 500 to model_context, log
 simulate: bool = False  # let the simulation decide
 task: str = "chat"  # what for, one of code | chat
-'''
+"""
 LOOK = {"mark": "point", "data": {"name": "rows"}, "params": [{"name": "share", "value": 0.1}]}
 NOTEBOOKS = sorted((Path(__file__).resolve().parent.parent / "notebooks").glob("[0-9]*.ipynb"))
 
@@ -244,3 +245,35 @@ def test_every_notebook_states_its_parameters_with_range_or_list(path):
         assert (parameter.label and parameter.label != parameter.name) or parameter.choices
         parameter.check(values[parameter.name], values)
         assert parameter.kind == "bool" or parameter.choices or parameter.least, parameter.name
+
+
+def test_while_a_dial_moves_only_the_first_chart_follows(page, monkeypatch):
+    """Inside an event loop what comes after the first chart waits until the dial rests."""
+    monkeypatch.setattr(turns, "AT_ONCE", 0.0)
+    monkeypatch.setattr(turns, "REST", 0.05)
+    order = []
+
+    def showing(name, what):
+        def show(users):
+            order.append((name, users))
+            return what(users)
+
+        return show
+
+    page.live(showing("before", str))
+    for name in ("chart", "after", "last"):
+        page.live(showing(name, lambda users: points(users, 0.1)))
+    order.clear()
+    dial = page.panel.widgets["users"]
+
+    async def drag():
+        dial.value = 80
+        dial.value = 100
+        seen = list(order)
+        await asyncio.sleep(0.3)
+        return seen
+
+    seen = asyncio.run(drag())
+    assert seen == [("before", 80), ("chart", 80), ("before", 100), ("chart", 100)]
+    assert order[4:] == [("after", 100), ("last", 100)]
+    assert "planner-busy" not in page.panel.box._dom_classes
