@@ -182,9 +182,16 @@ def moves(page, dial, chart=0, number=MOVES):
     return page.evaluate("window.painted")
 
 
-# What is moved in each notebook, which chart answers, and whether by Vega or by Python.
+# What is moved in each notebook, which chart answers, and what computes the answer: Vega in the
+# browser, Python, or a plan over the whole catalogue.
 DIALS = {
-    "10_choose_model": [("context of each", 0, "Python"), ("speed that one user needs", 0, "Vega")]
+    "10_choose_model": [("context of each", 0, "Python"), ("speed that one user needs", 1, "Vega")],
+    "20_memory": [("context of each", 0, "Python"), ("people at once", 0, "Vega")],
+    "30_speed": [("context of each", 0, "Python"), ("people at once", 0, "Vega")],
+    "40_load": [("load, times own", 0, "Vega")],
+    "50_cost": [("servers, times today", 0, "Python"), ("calls a day", 1, "Vega")],
+    "60_plan_purchase": [("calls a day", 0, "plan")],
+    "70_what_if": [("price of servers", 0, "plan")],
 }
 
 
