@@ -134,6 +134,10 @@ class Catalogue:
     directory: Path
     digest: str
 
+    def claim(self, claim_id: str) -> Claim:
+        """What the guide says under an id."""
+        return next(claim for claim in self.claims if claim.id == claim_id)
+
 
 def _references(read: dict[str, dict]) -> Iterator[str]:
     """References between files that do not resolve, and relations between rows."""

@@ -10,15 +10,12 @@ from planner.theme import (
     BLUE,
     HELD_BACK,
     INK,
-    PALE,
     QUIET,
     ROW_WIDTH,
-    VERMILION,
     WIDTH,
     figure,
     finish,
     money,
-    objective_line,
     require,
 )  # fmt: skip
 
@@ -69,116 +66,6 @@ def ranked_costs(options: pd.DataFrame, currency: str, *, title: str = "Three-ye
         "Bar chart of {title} in {unit}. {parts}.", title=title.lower(), unit=unit, parts=parts
     )
     return finish(bars + bands + labels, description, 34 * len(data), ROW_WIDTH)
-
-
-def cost_against_latency(
-    options: pd.DataFrame,
-    currency: str,
-    *,
-    latency_title: str = "Time to first token, 95th percentile",
-    objective: float | None = None,
-    cost_title: str = "Three-year cost",
-):
-    """Scatter of cost against latency with the Pareto front and, optionally, the objective.
-
-    Parameters
-    ----------
-    options : pandas.DataFrame
-        Columns ``option``, ``cost`` [currency], ``latency`` [s].
-    objective : float
-        Latency that must not be exceeded. [s]
-    """
-    data = require(options, "option", "cost", "latency").sort_values(["cost", "latency"])
-    factor, unit = money(data["cost"].max(), currency)
-    data["cost"] = data["cost"].astype(float) * factor
-    data["front"] = data["latency"] < data["latency"].cummin().shift(fill_value=float("inf"))
-    data["words"] = data["option"].where(data["front"], "")
-    # Room on the right and above: the labels start at their point.
-    right = 1.35 * float(data["cost"].max()) or 1.0
-    top = 1.15 * max(float(data["latency"].max()), objective or 0.0)
-    across, up = f"{label(cost_title)} [{unit}]", f"{label(latency_title)} [{say('s')}]"
-    x = alt.X("cost:Q", title=across, scale=alt.Scale(domain=[0, right]))
-    y = alt.Y("latency:Q", title=up, scale=alt.Scale(domain=[0, top]))
-    base = alt.Chart(data)
-    line = (
-        base.transform_filter("datum.front")
-        .mark_line(interpolate="step-after", color=BLUE, strokeWidth=1.4, strokeDash=[4, 3])
-        .encode(x=x, y=y, order="cost:Q")
-    )
-    points = base.mark_circle(size=90, opacity=1).encode(
-        x=x,
-        y=y,
-        color=alt.condition("datum.front", alt.value(BLUE), alt.value(HELD_BACK)),
-    )
-    halo = {"stroke": "white", "strokeWidth": 4, "strokeJoin": "round"}
-    chart = line + points
-    for outline in (halo, {}):
-        names = base.mark_text(align="left", dx=9, dy=9, **outline)
-        chart += names.encode(x=x, y=y, text="words:N")
-    goal = ""
-    if objective is not None:
-        chart = objective_line(objective, "objective") + chart
-        goal = say(" The objective is {value} s.", value=figure(objective))
-    front = say("; ").join(
-        say(
-            "{name}: {cost} {unit}, {latency} s",
-            name=row.option, cost=figure(row.cost), unit=unit, latency=figure(row.latency),
-        )
-        for row in data[data["front"]].itertuples()
-    )  # fmt: skip
-    description = say(
-        "Scatter of {count} options, cost against latency. Not beaten on both: {front}.{goal}",
-        count=len(data), front=front, goal=goal,
-    )  # fmt: skip
-    return finish(chart, description, 300)
-
-
-def memory_waterfall(parts: pd.DataFrame, *, device: str):
-    """Where the memory of one device goes, from weights to what is left.
-
-    Parameters
-    ----------
-    parts : pandas.DataFrame
-        Columns ``part`` (weights, KV cache, ..., free) and ``memory`` [B], in order; a negative
-        ``free`` is memory that is missing.
-    device : str
-        Name of the device, used in words.
-    """
-    data = require(parts, "part", "memory")
-    data["memory"] = data["memory"].astype(float) / 1e9
-    total = float(data["memory"].sum())
-    data["end"] = data["memory"].cumsum()
-    data["start"] = data["end"] - data["memory"]
-    data["label"] = data["memory"].map(figure)
-    free = data["part"].str.lower().eq("free")
-    data["part"] = data["part"].map(label)
-    data["colour"] = BLUE
-    data.loc[free, "colour"] = PALE
-    data.loc[free & data["memory"].lt(0), "colour"] = VERMILION
-    data["left"] = data[["start", "end"]].max(axis=1)
-    base = alt.Chart(data).encode(y=alt.Y("part:N", sort=None, title=None))
-    bars = base.mark_bar(height={"band": 0.62}).encode(
-        x=alt.X(
-            "start:Q",
-            title=say("Memory of one {device} [GB]", device=device),
-            scale=alt.Scale(domain=[0, 1.12 * float(data["left"].max())], nice=False),
-        ),
-        x2="end:Q",
-        color=alt.Color("colour:N", scale=None),
-    )
-    labels = base.mark_text(align="left", dx=6).encode(x="left:Q", text="label:N")
-    halo = labels.mark_text(align="left", dx=6, stroke="white", strokeWidth=5)
-    border = (
-        alt.Chart(pd.DataFrame({"total": [total]}))
-        .mark_rule(strokeWidth=1.4, strokeDash=[4, 3])
-        .encode(x="total:Q")
-    )
-    listed = say(", ").join(f"{row.part} {row.label} GB" for row in data.itertuples())
-    description = say(
-        "Memory of one {device}, {total} GB in all: {listed}.",
-        device=device, total=figure(total), listed=listed,
-    )  # fmt: skip
-    return finish(border + halo + bars + labels, description, 34 * len(data), ROW_WIDTH)
 
 
 def break_even(paths: pd.DataFrame, currency: str, *, month: float | None = None):

@@ -4,9 +4,9 @@ from functools import cache
 
 import altair as alt
 
+from planner.looks import either, halo, layered, look, rows, tips
 from planner.theme import BLUE, GREEN, HELD_BACK, PALE, QUIET, SKY, VERMILION
 
-HALO = {"stroke": "white", "strokeWidth": 4, "strokeJoin": "round"}
 SCATTER = (720, 400)  # width and height [px]
 ROOM = 70  # for names at both ends of its axis of speed [px]
 KINDS = ["of the guide", "other"]
@@ -30,81 +30,70 @@ def tree() -> dict:
     """
     The decision tree from left to right, the person's own path strong.
 
-    Returns
-    -------
-    look : dict
-        Tables ``heads``: x, y, words, align; ``branches`` and ``path``: line, x [px], y [row], in
-        the order of drawing; ``answers``: x, y, words, counted (what it is counted with), yours;
-        ``leaves``: y, model (and format), slow [token/s], score, trouble (instead of them), first,
-        second (of the guide), first_fits, second_fits, yours, and for the tooltip task, memory,
-        users, speed, high, limit, needs, source.
+    Tables ``heads``: x, y, words, align; ``branches`` and ``path``: line, x [px], y [row], in
+    the order of drawing; ``answers``: x, y, words, counted (what it is counted with), yours;
+    ``leaves``: y, model (and format), slow [token/s], score, trouble (instead of them), first,
+    second (of the guide), first_fits, second_fits, yours, and for the tooltip task, memory,
+    users, speed, high, limit, needs, source.
     """
     y = alt.Y("y:Q", axis=None, scale=alt.Scale(domain=list(ROWS), nice=False, reverse=True))
     x = alt.X("x:Q", axis=None, scale=alt.Scale(domain=[0, TREE[0]], nice=False))
-    yours = alt.Chart(alt.NamedData("leaves")).transform_filter("datum.yours")
-    stripe = yours.mark_rect(color=SKY, opacity=0.2).encode(
+    stripe = rows("leaves").transform_filter("datum.yours").mark_rect(color=SKY, opacity=0.2)
+    stripe = stripe.encode(
         x=alt.value(ANSWERS[0] - 6),
         x2=alt.value(TREE[0]),
         y=alt.Y("top:Q", axis=None),
         y2="bottom:Q",
     )
     lines = [
-        alt.Chart(alt.NamedData(name))
+        rows(name)
         .mark_line(color=colour, strokeWidth=width)
         .encode(x=x, y=y, detail="line:N", order="order:Q")
         for name, colour, width in (("branches", PALE, 1.2), ("path", BLUE, 2.6))
     ]
-    answers = alt.Chart(alt.NamedData("answers")).encode(x=x, y=y)
-    ink = alt.condition("datum.yours", alt.value(BLUE), alt.value(QUIET))
-    words = answers.mark_text(align="left", fontSize=SMALL + 1).encode(text="words:N", color=ink)
-    counted = answers.transform_filter("datum.counted").mark_text(
-        align="left", fontSize=SMALL - 1, dy=15, color=QUIET
-    )
-    layers = [stripe, *lines, words, counted.encode(text="counted:N"), *_leaf(y), *_heads(x, y)]
-    return alt.layer(*layers).properties(width=TREE[0], height=TREE[1], padding=5).to_dict()
+    answers, heads = (rows(name).encode(x=x, y=y) for name in ("answers", "heads"))
+    layers = [
+        stripe,
+        *lines,
+        answers.mark_text(align="left", fontSize=SMALL + 1).encode(
+            text="words:N", color=either("datum.yours", BLUE, QUIET)
+        ),
+        answers.transform_filter("datum.counted")
+        .mark_text(align="left", fontSize=SMALL - 1, dy=15, color=QUIET)
+        .encode(text="counted:N"),
+        *_leaf(rows("leaves").encode(y=y)),
+    ]
+    for align in ("left", "right"):
+        some = heads.transform_filter(f"datum.align == '{align}'").encode(text="words:N")
+        style = {"color": QUIET, "fontSize": SMALL + 1, "fontStyle": "italic"}
+        layers.append(some.mark_text(align=align, **style))
+    return look(layered(layers, *TREE).properties(padding=5))
 
 
-def _leaf(y):
-    leaves = alt.Chart(alt.NamedData("leaves"))
-    tips = [
-        alt.Tooltip(f"{field}:{'Q' if form else 'N'}", title=title, format=form)
-        for field, title, form in (
-            ("model", "Model", ""), ("task", "Task", ""),
-            ("memory", "Counted with [GB]", ".0f"), ("users", "Users at once", ".0f"),
-            ("needs", "It needs [GB]", ".1f"), ("slow", "Speed, slow end [token/s]", ".3g"),
-            ("speed", "Speed, middle", ".3g"), ("high", "Speed, fast end", ".3g"),
-            ("limit", "Physics allows", ".3g"), ("score", "Score", ".1f"),
-            ("source", "Score from", ""),
-        )
-    ]  # fmt: skip
-    tips = [tip if tip.format else alt.Tooltip(tip.shorthand, title=tip.title) for tip in tips]
-    colour = alt.condition("datum.yours", alt.value(BLUE), alt.value(QUIET))
-    weight = {"fontSize": SMALL, "align": "left"}
+def _leaf(leaves):
+    shown = tips({
+        "model": "Model", "task": "Task", "memory": ("Counted with [GB]", ".0f"),
+        "users": ("Users at once", ".0f"), "needs": ("It needs [GB]", ".1f"),
+        "slow": ("Speed, slow end [token/s]", ".3g"), "speed": ("Speed, middle", ".3g"),
+        "high": ("Speed, fast end", ".3g"), "limit": ("Physics allows", ".3g"),
+        "score": ("Score", ".1f"), "source": "Score from",
+    })  # fmt: skip
     found, none = (leaves.transform_filter(f"{sign}datum.trouble") for sign in ("!", ""))
 
-    def column(place, field, base=found, colour=colour, **style):
-        return base.mark_text(**{**weight, **style}).encode(
-            x=alt.value(LEAF[place]), y=y, text=field, color=colour, tooltip=tips
-        )
+    def column(place, text, base=found, colours=(BLUE, QUIET), test="yours", **style):
+        return base.mark_text(**{"fontSize": SMALL, "align": "left", **style}).encode(
+            x=alt.value(LEAF[place]), text=text, color=either(f"datum.{test}", *colours),
+            tooltip=shown,
+        )  # fmt: skip
 
-    texts = [
+    return [
         column("model", "model:N", limit=200),
         column("slow", alt.Text("slow:Q", format=".2~g"), align="right"),
         column("score", alt.Text("score:Q", format=".1f"), align="right"),
-        column("model", "trouble:N", none, alt.condition(
-            "datum.yours", alt.value(VERMILION), alt.value(QUIET)), limit=276),
-    ]  # fmt: skip
-    for place in ("first", "second"):
-        fits = alt.condition(f"datum.{place}_fits", alt.value(GREEN), alt.value(VERMILION))
-        texts.append(column(place, f"{place}:N", leaves, fits))
-    return texts
-
-
-def _heads(x, y):
-    for align in ("left", "right"):
-        some = alt.Chart(alt.NamedData("heads")).transform_filter(f"datum.align == '{align}'")
-        style = {"color": QUIET, "fontSize": SMALL + 1, "fontStyle": "italic"}
-        yield some.mark_text(align=align, **style).encode(x=x, y=y, text="words:N")
+        column("model", "trouble:N", none, (VERMILION, QUIET), limit=276),
+        column("first", "first:N", leaves, (GREEN, VERMILION), "first_fits"),
+        column("second", "second:N", leaves, (GREEN, VERMILION), "second_fits"),
+    ]
 
 
 @cache
@@ -125,51 +114,41 @@ def score_against_speed(benchmark: str) -> dict:
         right or empty), source. Table ``one``: one row. Signal ``speed``: what one user needs.
         [token/s]
     """
-    base = alt.Chart(alt.NamedData("models"))
-    scale = alt.Scale(type="log", nice=False, padding=ROOM)
-    x = alt.X("speed:Q", title="Speed of one user [token/s]", scale=scale)
-    y = alt.Y("score:Q", title=f"Score in {benchmark}", scale=alt.Scale(domain=[0, 100]))
-    tips = [
-        alt.Tooltip("name:N", title="Model"),
-        alt.Tooltip("format:N", title="Format"),
-        alt.Tooltip("score:Q", title="Score", format=".1f"),
-        alt.Tooltip("harness:N", title="Measured by"),
-        alt.Tooltip("speed:Q", title="Speed [token/s]", format=".3g"),
-        alt.Tooltip("low:Q", title="Slow end", format=".3g"),
-        alt.Tooltip("high:Q", title="Fast end", format=".3g"),
-        alt.Tooltip("limit:Q", title="Physics allows", format=".3g"),
-        alt.Tooltip("source:N", title="Score from"),
-    ]
-    needed = alt.param(name="speed", value=10)
-    colour = alt.condition("datum.low >= speed", alt.value(BLUE), alt.value(HELD_BACK))
+    base = rows("models").encode(
+        x=alt.X("speed:Q", title="Speed of one user [token/s]",
+                scale=alt.Scale(type="log", nice=False, padding=ROOM)),
+        y=alt.Y("score:Q", title=f"Score in {benchmark}", scale=alt.Scale(domain=[0, 100])),
+    )  # fmt: skip
+    shown = tips({
+        "name": "Model", "format": "Format", "score": ("Score", ".1f"), "harness": "Measured by",
+        "speed": ("Speed [token/s]", ".3g"), "low": ("Slow end", ".3g"),
+        "high": ("Fast end", ".3g"), "limit": ("Physics allows", ".3g"), "source": "Score from",
+    })  # fmt: skip
+    colour = either("datum.low >= speed", BLUE, HELD_BACK)
     bands = base.mark_rule(strokeWidth=1.2, opacity=0.45).encode(
-        x="low:Q", x2="high:Q", y=y, color=colour
+        x="low:Q", x2="high:Q", color=colour
     )
-    shape = alt.Shape(
-        "kind:N", scale=alt.Scale(domain=KINDS, range=["diamond", "circle"]), legend=alt.Legend()
-    )
-    filled = base.transform_filter("!datum.alone").mark_point(size=90, opacity=1, strokeWidth=0)
-    hollow = base.transform_filter("datum.alone").mark_point(size=70, opacity=1, strokeWidth=1.8)
-    points = [
-        filled.encode(x=x, y=y, shape=shape, fill=colour, tooltip=tips),
-        hollow.encode(x=x, y=y, shape=shape, stroke=colour, fill=alt.value("white"), tooltip=tips),
-    ]
+    points = base.encode(
+        shape=alt.Shape("kind:N", legend=alt.Legend(),
+                        scale=alt.Scale(domain=KINDS, range=["diamond", "circle"])),
+        tooltip=shown,
+    )  # fmt: skip
+    filled = points.transform_filter("!datum.alone").mark_point(size=90, opacity=1, strokeWidth=0)
+    hollow = points.transform_filter("datum.alone").mark_point(size=70, opacity=1, strokeWidth=1.8)
     texts = []
-    for side, end, shift in (("left", "low", -6), ("right", "high", 6)):
-        named = base.transform_filter(f"datum.side == '{side}'")
-        align = "right" if side == "left" else "left"
-        texts += [
-            named.mark_text(align=align, dx=shift, fontSize=SMALL, **style).encode(
-                x=alt.X(f"{end}:Q"), y=y, text="name:N"
-            )
-            for style in (HALO, {})
-        ]
-    wall = alt.Chart(alt.NamedData("one")).mark_rule(color=VERMILION, strokeWidth=1.4)
-    wall = wall.transform_calculate(needed="speed").encode(x="needed:Q")
-    said = alt.Chart(alt.NamedData("one")).transform_calculate(
+    for side, align, end, shift in (("left", "right", "low", -6), ("right", "left", "high", 6)):
+        named = base.transform_filter(f"datum.side == '{side}'").encode(x=alt.X(f"{end}:Q"))
+        texts += halo(named, "name:N", align=align, dx=shift, fontSize=SMALL)
+    wall = rows("one").encode(x="needed:Q").transform_calculate(
         needed="speed", words="format(speed, '~g') + ' token/s'"
-    )
+    )  # fmt: skip
     style = {"align": "left", "dx": 4, "dy": -7, "fontSize": SMALL, "color": VERMILION}
-    said = said.mark_text(**style).encode(x="needed:Q", y=alt.value(0), text="words:N")
-    chart = alt.layer(wall, said, bands, *texts, *points).add_params(needed)
-    return chart.properties(width=SCATTER[0], height=SCATTER[1]).to_dict()
+    layers = [
+        wall.mark_rule(color=VERMILION, strokeWidth=1.4),
+        wall.mark_text(**style).encode(y=alt.value(0), text="words:N"),
+        bands,
+        *texts,
+        filled.encode(fill=colour),
+        hollow.encode(stroke=colour, fill=alt.value("white")),
+    ]
+    return look(layered(layers, *SCATTER), speed=10)

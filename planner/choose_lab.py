@@ -8,10 +8,11 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from planner import choose_charts, decision_tree, display, standings
+from planner import choose_charts, decision_tree, display, phrases, standings
 from planner.catalogue import load
 from planner.decision_tree import CROWD, CROWDED, EDGES, Advice, Leaf
 from planner.display import Column
+from planner.theme import figure
 
 GB = 1e9
 NAMES = {
@@ -57,38 +58,12 @@ FIRST = {True: "{speed} token/s before the score", False: "the score before spee
 
 
 def name(model_id: str) -> str:
-    """
-    A model as a page names it.
-
-    Parameters
-    ----------
-    model_id : str
-        In the catalogue.
-
-    Returns
-    -------
-    name : str
-        Without the ending that only says that it answers people.
-    """
+    """A model as a page names it: without the ending that only says that it answers people."""
     return load().models[model_id].name.removesuffix("-Instruct")
 
 
 def _brief(model_id):
     return load().models[model_id].name.replace("-Instruct", "")
-
-
-def _format(weight_format):
-    return weight_format.upper()
-
-
-def number(value: float) -> str:
-    """Three significant figures."""
-    return display.number(float(f"{value:.3g}"))
-
-
-def people(users: int) -> str:
-    """So many users, in words."""
-    return f"{users} user" + "s" * (users != 1)
 
 
 def _trouble(leaf: Leaf, speed: float) -> str:
@@ -103,17 +78,17 @@ def _trouble(leaf: Leaf, speed: float) -> str:
         return "no scored model holds this context"
     row = leaf.there.row(found.row)
     if found.missing == "memory":
-        short = number((row["needs"] - leaf.memory) / GB)
+        short = figure((row["needs"] - leaf.memory) / GB)
         return f"none fits; {short} GB missing for {_brief(row['model_id'])}"
-    slow = number(row["speed_low"])
-    return f"none keeps {number(speed)}; fastest {slow}, {_brief(row['model_id'])}"
+    slow = figure(row["speed_low"])
+    return f"none keeps {figure(speed)}; fastest {slow}, {_brief(row['model_id'])}"
 
 
 def _said(advice: Advice) -> str:
     """What the guide says, in the room that a leaf has; its tree names three models."""
     words = name(advice.model_id).split("-")
     short = "-".join(words[-2:]) if words[-2] == "Coder" else words[-1]
-    needs = "context" if np.isnan(advice.needs) else number(advice.needs / GB)
+    needs = "context" if np.isnan(advice.needs) else figure(advice.needs / GB)
     return f"{'✓' if advice.fits else '✗'} {short} {needs}"
 
 
@@ -124,7 +99,7 @@ def _row(leaf, y, speed):
     return {
         "y": y, "top": y - 0.5, "bottom": y + 0.5, "yours": leaf.yours,
         "trouble": _trouble(leaf, speed) if found.missing else "",
-        "model": f"{_brief(row['model_id'])}, {_format(row['weight_format'])}",
+        "model": f"{_brief(row['model_id'])}, {row['weight_format'].upper()}",
         "slow": row["speed_low"], "score": found.score, "first": said[0][0],
         "first_fits": said[0][1], "second": said[1][0], "second_fits": said[1][1],
         "task": TASKS[leaf.task], "memory": leaf.memory / GB, "users": leaf.users,
@@ -179,7 +154,7 @@ def _answers(leaves, speed):
     edges = [edge / GB for edge in EDGES]
     texts = (
         [PLACES[0].format(*edges), PLACES[1].format(*edges), PLACES[2].format(edges[1])],
-        list(TASKS.values()), [f"{number(speed)} token/s", "best score"],
+        list(TASKS.values()), [f"{figure(speed)} token/s", "best score"],
         [f"up to {CROWD}", f"above {CROWD}"],
     )  # fmt: skip
     rows = []
@@ -227,9 +202,9 @@ def walked(
     )
     mine = next(leaf for leaf in leaves if leaf.yours)
     how = NOTE.format(
-        harness=standings.COMMON, speed=number(speed), context=f"{context_tokens:,}",
-        last=f"{EDGES[1] / GB:.0f}", crowd=CROWD, crowded=CROWDED, users=people(users),
-        memory=number(mine.memory / GB),
+        harness=standings.COMMON, speed=figure(speed), context=f"{context_tokens:,}",
+        last=f"{EDGES[1] / GB:.0f}", crowd=CROWD, crowded=CROWDED, users=phrases.users(users),
+        memory=figure(mine.memory / GB),
         **{task: NAMES[benchmark] for task, benchmark in decision_tree.BENCHMARKS.items()},
     )  # fmt: skip
     return [display.text(_path(mine, speed)), display.text(how)]
@@ -237,14 +212,14 @@ def walked(
 
 def _path(leaf, speed):
     said = [
-        f"{name(advice.model_id)} in {_format(advice.weight_format)}, which "
+        f"{name(advice.model_id)} in {advice.weight_format.upper()}, which "
         + ("does not hold this context" if np.isnan(advice.needs) else
-           f"needs {number(advice.needs / GB)} GB and {'fits' if advice.fits else 'does not fit'}")
+           f"needs {figure(advice.needs / GB)} GB and {'fits' if advice.fits else 'does not fit'}")
         for advice in leaf.guide
     ]  # fmt: skip
     return PATH.format(
-        memory=number(leaf.memory / GB), task=TASKS[leaf.task],
-        first=FIRST[leaf.keeps].format(speed=number(speed)), users=people(leaf.users),
+        memory=figure(leaf.memory / GB), task=TASKS[leaf.task],
+        first=FIRST[leaf.keeps].format(speed=figure(speed)), users=phrases.users(leaf.users),
         result=result(leaf, speed), guide=", or ".join(said),
     )  # fmt: skip
 
@@ -255,11 +230,11 @@ def result(leaf: Leaf, speed: float) -> str:
         return f"**No model is recommended**: {_trouble(leaf, speed)}."
     row = leaf.there.row(leaf.found.row)
     return FOUND.format(
-        model=name(row["model_id"]), format=_format(row["weight_format"]), score=leaf.found.score,
+        model=name(row["model_id"]), format=row["weight_format"].upper(), score=leaf.found.score,
         asked="fits and keeps the speed" if leaf.keeps else "fits",
-        benchmark=NAMES[leaf.benchmark], speed=number(row["speed"]),
-        low=number(row["speed_low"]), high=number(row["speed_high"]),
-        needs=number(row["needs"] / GB),
+        benchmark=NAMES[leaf.benchmark], speed=figure(row["speed"]),
+        low=figure(row["speed_low"]), high=figure(row["speed_high"]),
+        needs=figure(row["needs"] / GB),
     )  # fmt: skip
 
 
@@ -277,7 +252,7 @@ def quick(
         said = f"{found.score:.1f}{'' if index else ' %'} in {NAMES[situation.benchmark]}"
         if situation.name == "quick":
             weights = row["weight_bytes"] * row["tp"] / GB
-            said = f"{number(weights)} GB of weights, {said}"
+            said = f"{figure(weights)} GB of weights, {said}"
         rows.append({
             "situation": SITUATIONS[situation.name].format(limit=situation.limit / GB),
             "guide": name(situation.model_id),
@@ -285,8 +260,8 @@ def quick(
             "fits": "yes" if guide >= 0 and there.fits[guide] else "no",
             "guide_score": standings.common(situation.model_id, situation.benchmark),
             "model": display.MISSING if absent
-            else f"{name(row['model_id'])}, {_format(row['weight_format'])}",
-            "decided": MISSED[found.missing].format(speed=number(speed)) + said * (not absent),
+            else f"{name(row['model_id'])}, {row['weight_format'].upper()}",
+            "decided": MISSED[found.missing].format(speed=figure(speed)) + said * (not absent),
             "why": DECIDES.get(situation.name, "best score that keeps the speed"),
             "speed": np.nan if absent else row["speed"],
             "low": row["speed_low"], "high": row["speed_high"],

@@ -9,20 +9,12 @@ from functools import cache, lru_cache
 import numpy as np
 import pandas as pd
 
-from planner import decision_tree, display, ranges, standings
+from planner import decision_tree, display, phrases, ranges, standings
 from planner.catalogue import load
-from planner.choose_lab import (
-    GB,
-    NAMES,
-    SITUATIONS,
-    TASKS,
-    name,
-    number,
-    people,
-    result,
-)
+from planner.choose_lab import GB, NAMES, SITUATIONS, TASKS, name, result
 from planner.choose_scatter import fitting
 from planner.display import MISSING, Column
+from planner.theme import figure
 
 SPEEDS = ["speed", "speed_low", "speed_high", "speed_limit", "ttft", "ttft_low", "ttft_high"]
 NO_BREAK = "\u2011"  # a hyphen at which no line ends
@@ -147,11 +139,11 @@ def here(
             "speed": Column("Speed of one user", "token/s", ",.3g", low="speed_low",
                             high="speed_high"),
             "speed_limit": Column("Physics allows", "token/s", ",.3g"),
-            "keeps": Column(f"Keeps {number(speed)} token/s"),
+            "keeps": Column(f"Keeps {figure(speed)} token/s"),
             "ttft": Column("First token", "s", ",.3g", low="ttft_low", high="ttft_high"),
         },
-        f"What they need and give with {people(users)} at once, {context_tokens:,} tokens of "
-        f"context and {number(own / GB)} GB",
+        f"What they need and give with {phrases.users(users)} at once, {context_tokens:,} tokens "
+        f"of context and {figure(own / GB)} GB",
         NEEDS.format(prompt=standings.PROMPT), strong="chosen", muted="out",
     )  # fmt: skip
 
@@ -284,7 +276,7 @@ def scenarios(server: str) -> list[display.Shown]:
         best = _option(one.there, one.best)
         rows.append({
             "who": WHO[one.key],
-            "asked": f"{number(one.there.memory / GB)} GB, {people(load_.users)}, "
+            "asked": f"{figure(one.there.memory / GB)} GB, {phrases.users(load_.users)}, "
                      f"{load_.context_tokens:,} tokens, {1 / one.team.slo.tightest('tpot'):.3g} "
                      "token/s",
             "guide": f"{name(one.guide.model_id)}, {one.guide.weight_format.upper()}",
@@ -353,8 +345,8 @@ def answer(
            for kind in ("too big", "too slow") if verdicts[kind]]  # fmt: skip
     holds = verdicts["holds"]
     return display.text(ANSWER.format(
-        server=load().servers[server].name, memory=number(mine.memory / GB), task=TASKS[mine.task],
-        people=people(users), context=f"{context_tokens:,}", result=result(mine, speed),
+        server=load().servers[server].name, memory=figure(mine.memory / GB), task=TASKS[mine.task],
+        people=phrases.users(users), context=f"{context_tokens:,}", result=result(mine, speed),
         quick="; ".join(picks), all=len(said), leaves=len(leaves), fit=sum(said),
         number=verdicts.total(), holds=f"{holds or 'none'} hold{'s' * (holds < 2)}",
         bad=" and ".join(bad) or "all of them",

@@ -9,10 +9,11 @@ import numpy as np
 
 from planner import api_claims, claim_facts, cost, money, pricing
 from planner import team as teams
-from planner.catalogue import GIB, Catalogue, Claim, convert
+from planner.catalogue import GIB, Catalogue, Claim, Server, convert
 from planner.claim_sizes import replica
 from planner.claim_speeds import CONTEXT, ENGINE
 from planner.estimate import decode_step_time, prefill_time
+from planner.team import Team
 from planner.terms import Terms
 from planner.verdicts import Finding, compared, unchecked
 
@@ -42,19 +43,47 @@ def outlay(server_id: str, model_id: str, catalogue: Catalogue, name: str = TEAM
         that the server answers in a day without a pause [call/day].
     """
     team = teams.read(name, catalogue)
-    terms, load = Terms(team, catalogue), team.workload
-    server = catalogue.servers[server_id]
-    group = replica(model_id, server.device, ENGINE, "bf16", server.sockets)
-    call = prefill_time(group, load.prompt_tokens) + load.output_tokens * decode_step_time(
-        group, 1, CONTEXT
-    )
-    prices = np.array([server.price, server.price_low, server.price_high])
-    prices = np.array([terms.money(price, server.currency) for price in prices])
-    table = pricing.own(
-        np.ones((3, YEARS)), 1, 1 / call, prices, money.machine(server),
-        np.full(YEARS, load.calls_per_day * load.days_per_year), team, terms,
-    )  # fmt: skip
+    table, call = owned(catalogue.servers[server_id], model_id, team, Terms(team, catalogue))
     return {"total": table["total"], "per_day": 86400 / call[0]}
+
+
+def owned(
+    server: Server, model_id: str, team: Team, terms: Terms, price_factor: float = 1.0
+) -> tuple[dict, np.ndarray]:  # fmt: skip
+    """
+    One server that answers the calls of a team one after the other, over the years of its plan.
+
+    Parameters
+    ----------
+    server : Server
+        Runs the model in BF16.
+    model_id : str
+        Id of the catalogue.
+    team : Team
+        Whose calls and years.
+    terms : Terms
+        Whose assumptions.
+    price_factor : float
+        Price of the server relative to the catalogue's. [ratio]
+
+    Returns
+    -------
+    lines : dict of ndarray
+        From `pricing.own`, for the middle, low and high price. [currency of the team]
+    call : ndarray
+        Time that a call takes. [s]
+    """
+    asked, years = team.workload, team.growth.years
+    group = replica(model_id, server.device, ENGINE, "bf16", server.sockets)
+    call = prefill_time(group, asked.prompt_tokens)
+    call = call + asked.output_tokens * decode_step_time(group, 1, CONTEXT)
+    prices = [terms.money(price_factor * price, server.currency)
+              for price in (server.price, server.price_low, server.price_high)]  # fmt: skip
+    lines = pricing.own(
+        np.ones((3, years)), 1, 1 / call, np.array(prices), money.machine(server),
+        np.full(years, asked.calls_per_day * asked.days_per_year), team, terms,
+    )  # fmt: skip
+    return lines, call
 
 
 def server_price(claim: Claim, catalogue: Catalogue) -> Finding:

@@ -13,6 +13,7 @@ import inspect
 import io
 import re
 import shlex
+import threading
 import tokenize
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -357,3 +358,29 @@ def _injected(source):
     if not source.startswith("# Parameters\n"):
         return []
     return [target.id for node in ast.parse(source).body for target in node.targets]
+
+
+def later(work: Callable[[], object]) -> Source:
+    """
+    Work too slow for the opening of a page, done in the background.
+
+    Parameters
+    ----------
+    work : callable
+        Makes the value. Where nobody looks on it is made at once.
+
+    Returns
+    -------
+    source : Source
+        None until then; what is shown from it says so meanwhile.
+    """
+    if not live.interactive():
+        return Source(work())
+    source = Source(None)
+
+    def run():
+        source.value = work()
+        source.changed({"done"})
+
+    threading.Thread(target=run, daemon=True).start()
+    return source

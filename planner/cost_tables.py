@@ -21,20 +21,17 @@ from planner import (
 from planner import plan as planning
 from planner import team as teams
 from planner.catalogue import convert, load
-from planner.claim_money import LEFT_OUT, MONTHS
-from planner.claim_sizes import replica
-from planner.claim_speeds import CONTEXT, ENGINE
+from planner.claim_money import LEFT_OUT, MONTHS, owned
+from planner.claim_money import TEAM as DEVELOPER
 from planner.cost_charts import GROUPS
 from planner.cost_lab import GUIDE_APIS, rate, read
 from planner.display import Column
-from planner.estimate import decode_step_time, prefill_time
 from planner.load_tables import SOON
 from planner.plan import Plan
 from planner.repricing import Dialled
 from planner.team import Candidates
 from planner.team_plans import advised, planned, recommended
 
-DEVELOPER = "guide_one_developer"  # whose calls and assumptions the guide's machines get
 HUNDRED_THOUSAND, YEARLY = 100_000, 100 * 365  # calls of the guide's two sums
 APIS = 6  # of today beside the guide's two
 BLANK = "\u2003"
@@ -122,7 +119,8 @@ def guide_machines(
     claims, rows = {(c.model_id, c.metric): c for c in plan.catalogue.claims}, []
     for claim in (c for c in plan.catalogue.claims if c.metric == "price" and c.server):
         server = plan.catalogue.servers[claim.server]
-        table, total = _alone(plan, claim.model_id, server, price_factor)
+        table, _ = owned(server, claim.model_id, plan.team, plan.terms, price_factor)
+        total = table["total"]
         months = 12 * years
         memory = plan.terms("memory_price") * server.memory / 1e9
         rows.append({
@@ -159,22 +157,6 @@ def guide_machines(
 def _developer():
     """The guide's developer with terms, but no simulation: its options are not asked for."""
     return planning.plan(teams.read(DEVELOPER, load()), load(), simulate=False)
-
-
-def _alone(plan, model_id, server, factor):
-    """Lines and total (planned, low, high price) of one machine with the calls of the team."""
-    asked = plan.team.workload
-    group = replica(model_id, server.device, ENGINE, "bf16", server.sockets)
-    call = prefill_time(group, asked.prompt_tokens)
-    call = call + asked.output_tokens * decode_step_time(group, 1, CONTEXT)
-    prices = np.array([server.price, server.price_low, server.price_high]) * factor
-    prices = np.array([plan.terms.money(price, server.currency) for price in prices])
-    years = plan.team.growth.years
-    table = pricing.own(
-        np.ones((3, years)), 1, 1 / call, prices, money.machine(server),
-        np.full(years, asked.calls_per_day * asked.days_per_year), plan.team, plan.terms,
-    )  # fmt: skip
-    return table, table["total"]
 
 
 def apis(
@@ -326,7 +308,7 @@ def scenarios(plans: tuple[Plan, ...] | None) -> display.Shown:
         option = recommended(plan.team.slug)
         guide = advised(plan)
         server = plan.catalogue.servers[guide["server_id"]]
-        total = _alone(plan, guide["model_id"], server, 1.0)[1]
+        total = owned(server, guide["model_id"], plan.team, plan.terms)[0]["total"]
         api = uncertainty.best_of(plan, "api")
         said = words.why(guide, plan) if guide["limit"] != "none" else "meets every limit"
         rows.append({

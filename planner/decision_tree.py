@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from planner import team as teams
-from planner.catalogue import Claim, load
+from planner.catalogue import load
 from planner.standings import (
     Found,
     Standing,
@@ -216,11 +216,6 @@ def advice(place: int, task: str, keeps: bool, many: bool) -> tuple[str, ...]:
     return asked[:1] if keeps == many else asked
 
 
-@cache
-def _claim(claim_id: str) -> Claim:
-    return next(claim for claim in load().claims if claim.id == claim_id)
-
-
 def advised(there: Standing, claim_id: str, memory: float | None = None) -> Advice:
     """
     Whether something that the guide advises fits.
@@ -237,7 +232,7 @@ def advised(there: Standing, claim_id: str, memory: float | None = None) -> Advi
     -------
     advice : Advice
     """
-    claim = _claim(claim_id)
+    claim = load().claim(claim_id)
     row = smallest(there, claim.model_id, claim.weight_format)
     needs = float(there.needs[row]) if row >= 0 and holds(there, row) else np.nan
     limit = claim.high * claim.scale if memory is None else memory
@@ -347,7 +342,7 @@ def scenarios(server: str) -> list[Scenario]:
     """
     found = []
     for key, (slug, claim_id) in SCENARIOS.items():
-        team, claim = _team(slug), _claim(claim_id)
+        team, claim = _team(slug), load().claim(claim_id)
         size = max(least_memory(server), min(own_memory(server), claim.high * claim.scale))
         there = standing(server, team.workload.users, team.workload.context_tokens, size)
         guide = advised(there, claim_id, size)

@@ -5,18 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from planner import (
-    budget,
-    claims,
-    contradictions,
-    display,
-    guide_charts,
-    guide_purchases,
-    words,
-)
+from planner import budget, claims, contradictions, display, guide_charts, team_plans, words
 from planner import catalogue as records
 from planner.catalogue import Catalogue, Claim
 from planner.display import Column
+from planner.team_plans import Purchase
 from planner.verdicts import VERDICTS, WORDS
 
 LABELS = {
@@ -76,7 +69,6 @@ def audit(kind: str = "all", model: str = "all", catalogue: Catalogue | None = N
     """
     catalogue = catalogue or records.load()
     table = claims.audit(catalogue)
-    by_id = {claim.id: claim for claim in catalogue.claims}
     chosen = pd.Series(True, index=table.index)
     if kind != "all":
         chosen &= table["kind"] == kind
@@ -89,7 +81,7 @@ def audit(kind: str = "all", model: str = "all", catalogue: Catalogue | None = N
     table = table.loc[order.sort_values(kind="stable").index].reset_index(drop=True)
     rows = list(table.itertuples())
     return table.assign(
-        claim=[label(by_id[row.id], catalogue) for row in rows],
+        claim=[label(catalogue.claim(row.id), catalogue) for row in rows],
         claimed=[_claimed(row) for row in rows],
         computed=[_computed(row) for row in rows],
         why=table["reason"].map(words.upper),
@@ -211,14 +203,13 @@ def contradicting(verdicts: pd.DataFrame, catalogue: Catalogue | None = None) ->
     found = found[[bool(chosen & set(ids)) for ids in found["ids"]]]
     if found.empty:
         return display.text(NO_CONTRADICTION)
-    by_id = {claim.id: claim for claim in catalogue.claims}
     rows = []
     for (rule, _), part in found.groupby(["rule", found["ids"].str[0]], sort=False):
         ids = dict.fromkeys(name for names in part["ids"] for name in names)
         rows.append({
             "rule": rule,
             "reason": words.upper("; ".join(dict.fromkeys(part["reason"]))),
-            "claims": "; ".join(label(by_id[name], catalogue) for name in ids),
+            "claims": "; ".join(label(catalogue.claim(name), catalogue) for name in ids),
         })  # fmt: skip
     return display.table(
         pd.DataFrame(rows),
@@ -228,13 +219,12 @@ def contradicting(verdicts: pd.DataFrame, catalogue: Catalogue | None = None) ->
     )  # fmt: skip
 
 
-def purchases(catalogue: Catalogue | None = None) -> tuple[guide_purchases.Purchase, ...]:
+def purchases() -> tuple[Purchase, ...]:
     """The four scenarios of the guide, planned."""
-    catalogue = catalogue or records.load()
-    return tuple(guide_purchases.purchase(slug, catalogue) for slug in guide_purchases.SCENARIOS)
+    return tuple(team_plans.purchase(plan) for plan in team_plans.guide_plans())
 
 
-def bought(made: tuple[guide_purchases.Purchase, ...]) -> display.Shown:
+def bought(made: tuple[Purchase, ...]) -> display.Shown:
     """What a reader of the guide would have bought, and what the team needs instead."""
     rows = [row for one in made for row in (_advised(one), _needed(one))]
     return display.table(
@@ -298,7 +288,7 @@ def scenario(slug: str) -> str:
     return words.upper(slug.removeprefix("guide_").replace("_", " "))
 
 
-def answer(verdicts: pd.DataFrame, made: tuple[guide_purchases.Purchase, ...]) -> display.Shown:
+def answer(verdicts: pd.DataFrame, made: tuple[Purchase, ...]) -> display.Shown:
     """The question of the notebook, answered."""
     number = verdicts["verdict"].value_counts()
     medians = verdicts.groupby("kind")["factor"].median()

@@ -1,4 +1,8 @@
-"""Charts of latency under load: percentiles against the load of one replica, and hour by hour."""
+"""Charts of latency under load: percentiles against the load of one replica, and hour by hour.
+
+Those of the notebook are looks, Vega-Lite that names its tables; their rows come apart
+(`display.drawing`). `currency` is what stands on their axes.
+"""
 
 from functools import cache
 
@@ -6,23 +10,14 @@ import altair as alt
 import pandas as pd
 
 from planner.language import say
-from planner.theme import (
-    BLUE,
-    GREEN,
-    INK,
-    PALE,
-    PURPLE,
-    SKY,
-    VERMILION,
-    figure,
-    require,
-)
+from planner.looks import DASHED, LOG, SHORT, colours, dotted, halo, layered, look, rows, tips
+from planner.theme import BLUE, GREEN, INK, PALE, PURPLE, SKY, VERMILION, figure, require
 
 PANEL = 236  # width of one of two panels side by side [px]
 HEIGHT = 250
 WIDE, TWIN = 620, 305  # alone, and one of two side by side; both fit beside a file list [px]
-SHADES = [SKY, BLUE, PURPLE]  # of the percentiles
 PERCENTILES = {"50 %": "p50", "95 %": "p95", "99 %": "p99"}
+SHADES = dict(zip(PERCENTILES, (SKY, BLUE, PURPLE), strict=True))
 TITLES = {"ttft": "Time to first token [s]", "tpot": "Time per output token [ms]"}
 PANELS = (
     "Two panels against the load of one replica in {unit}: time to first token and time per output "
@@ -149,74 +144,69 @@ def filling() -> dict:
     """
     One replica filling up, in two panels whose limits, busiest hour and capacity follow dials.
 
-    Returns
-    -------
-    look : dict
-        Tables ``curve``: what (ttft, tpot), share (50 %, 95 %, 99 %), asked [call/s], time, slow
-        (95 % at the slow end of the band) [s, ms], last. ``pieces``: as from `pressure.segments`,
-        tpot in ms, with own (the team's limit) and right (end of the curve) [call/s]. ``plan``:
-        planned, right [call/s], ttft [s], tpot [ms] (the team's limits). Signals ``ttft_factor``,
-        ``tpot_factor``, ``load_factor``: all three relative to what the team states.
+    Tables ``curve``: what (ttft, tpot), share (50 %, 95 %, 99 %), asked [call/s], time, slow
+    (95 % at the slow end of the band) [s, ms], last. ``pieces``: as from `pressure.segments`,
+    tpot in ms, with own (the team's limit) and right (end of the curve) [call/s]. ``plan``:
+    planned, right [call/s], ttft [s], tpot [ms] (the team's limits). Signals ``ttft_factor``,
+    ``tpot_factor``, ``load_factor``: all three relative to what the team states.
     """
-    dials = [
-        alt.param(name=name, value=1) for name in ("ttft_factor", "tpot_factor", "load_factor")
-    ]
     panels = [_filling(what, title) for what, title in TITLES.items()]
-    return alt.hconcat(*panels, spacing=24).add_params(*dials).to_dict()
+    return look(alt.hconcat(*panels, spacing=24), ttft_factor=1, tpot_factor=1, load_factor=1)
 
 
 def _filling(what, title):
-    x = alt.X("asked:Q", title="Load of one replica [call/s]", axis=alt.Axis(tickCount=5))
-    y = alt.Y("time:Q", title=title, scale=alt.Scale(type="log"))
-    base = alt.Chart(alt.NamedData("curve")).transform_filter(f"datum.what == '{what}'")
-    shares = list(PERCENTILES)
-    colour = alt.Color("share:N", legend=None, scale=alt.Scale(domain=shares, range=SHADES))
     unit = "s" if what == "ttft" else "ms"
-    tips = [
-        alt.Tooltip("share:N", title="Of the calls"),
-        alt.Tooltip("asked:Q", title="Load [call/s]", format=".3g"),
-        alt.Tooltip("time:Q", title=f"Time [{unit}]", format=".3g"),
-        alt.Tooltip("slow:Q", title=f"Slow end of the band [{unit}]", format=".3g"),
-        alt.Tooltip("used:Q", title="Of the saturated rate", format=".0%"),
-    ]
+    y = alt.Y("time:Q", title=title, scale=LOG)
+    base = rows("curve").transform_filter(f"datum.what == '{what}'").encode(
+        x=alt.X("asked:Q", title="Load of one replica [call/s]", axis=alt.Axis(tickCount=5)), y=y
+    )  # fmt: skip
+    coloured = base.encode(color=colours("share", SHADES))
+    times = {"asked": "Load [call/s]", "time": f"Time [{unit}]",
+             "slow": f"Slow end of the band [{unit}]",
+             "used": ("Of the saturated rate", ".0%")}  # fmt: skip
+    shown = tips({"share": "Of the calls"}) + tips(times, ".3g")
     band = base.transform_filter("isValid(datum.slow)").mark_area(color=BLUE, opacity=0.13)
-    lines = base.mark_line().encode(x=x, y=y, color=colour)
-    points = base.mark_circle(size=40, opacity=0.9).encode(x=x, y=y, color=colour, tooltip=tips)
-    ends = base.transform_filter("datum.last")
-    names = [
-        ends.transform_filter(f"datum.share {which} '99 %'").mark_text(align="left", dx=6, dy=dy)
-        for which, dy in (("==", -6), ("!=", 3))
-    ]
-    limit = _limit(alt.Chart(alt.NamedData("plan")), what, unit)
-    rule = limit.mark_rule(color=VERMILION, strokeWidth=1.6).encode(y=y)
-    said = limit.mark_text(color=VERMILION, align="left", baseline="bottom", dx=3, dy=-3)
+    ends = coloured.transform_filter("datum.last")
+    rule, said = _limit("plan", what, unit, y, 1.6)
     planned, *words = _upright("plan", _planned, INK, 17)
     carried, *more = _upright("pieces", _carried, GREEN, 2)
-    chart = alt.layer(
-        band.encode(x=x, y=y, y2="slow:Q"), rule, planned, carried, lines, points, *words, *more,
-        *(name.encode(x=x, y=y, text="share:N", color=colour) for name in names),
-        said.encode(x=alt.value(0), y=y, text="words:N"),
-    )  # fmt: skip
-    return chart.properties(width=TWIN, height=280)
+    layers = [
+        band.encode(y2="slow:Q"), rule, planned, carried,
+        *dotted(coloured, shown, 40, opacity=0.9), *words, *more,
+        *(ends.transform_filter(f"datum.share {which} '99 %'")
+          .mark_text(align="left", dx=6, dy=dy).encode(text="share:N")
+          for which, dy in (("==", -6), ("!=", 3))),
+        said,
+    ]  # fmt: skip
+    return layered(layers, TWIN, 280)
 
 
-def _limit(chart, what, unit):
-    """The team's limit as the dial has moved it; none where the team states none."""
-    return chart.transform_filter(f"isValid(datum.{what})").transform_calculate(
-        time=f"datum.{what} * {what}_factor",
-        words=f"'limit ' + format(datum.{what} * {what}_factor, '.3~g') + ' {unit}'",
+def _limit(table, what, unit, y, width):
+    """The team's limit, a line and words, as the dial has moved it; none where none is stated."""
+    base = _moved(table, what).transform_calculate(
+        words=f"'limit ' + format(datum.{what} * {what}_factor, '.3~g') + ' {unit}'"
+    ).encode(y=y)  # fmt: skip
+    said = base.mark_text(color=VERMILION, align="left", baseline="bottom", dx=3, dy=-3)
+    rule = base.mark_rule(color=VERMILION, strokeWidth=width)
+    return rule, said.encode(x=alt.value(0), text="words:N")
+
+
+def _moved(table, what):
+    return (
+        rows(table)
+        .transform_filter(f"isValid(datum.{what})")
+        .transform_calculate(time=f"datum.{what} * {what}_factor")
     )
 
 
 def _upright(table, steps, colour, place):
     """An upright line with its label, on whichever side of it there is room."""
-    base = steps(alt.Chart(alt.NamedData(table)))
-    layers = [base.mark_rule(color=colour, strokeDash=[4, 3], strokeWidth=1.6).encode(x="asked:Q")]
+    base = steps(rows(table)).encode(x="asked:Q")
+    layers = [base.mark_rule(color=colour, **DASHED, strokeWidth=1.6)]
     for side, align, dx in (("<", "left", 4), (">=", "right", -4)):
         part = base.transform_filter(f"datum.asked {side} 0.5 * datum.right")
-        for style in ({"stroke": "white", "strokeWidth": 4}, {"color": colour}):
-            text = part.mark_text(align=align, dx=dx, baseline="top", **style)
-            layers.append(text.encode(x="asked:Q", y=alt.value(place), text="words:N"))
+        layers += halo(part.encode(y=alt.value(place)), "words:N", colour, align=align, dx=dx,
+                       baseline="top")  # fmt: skip
     return layers
 
 
@@ -247,37 +237,26 @@ def hours() -> dict:
     """
     A day hour by hour: calls as bars, percentiles of the first token as lines.
 
-    Returns
-    -------
-    look : dict
-        Tables ``calls``: hour, calls. ``waits``: hour, share (50 %, 95 %, 99 %), time [s], last.
-        ``one``: ttft (the team's limit) [s]. Signal ``ttft_factor``.
+    Tables ``calls``: hour, calls. ``waits``: hour, share (50 %, 95 %, 99 %), time [s], last.
+    ``one``: ttft (the team's limit) [s]. Signal ``ttft_factor``.
     """
     x = alt.X("hour:O", title="Hour of the day", axis=alt.Axis(labelAngle=0))
-    bars = alt.Chart(alt.NamedData("calls")).mark_bar(color=PALE)
-    bars = bars.encode(x=x, y=alt.Y("calls:Q", title="Calls [call/h]", axis=alt.Axis(tickCount=3)),
-                       tooltip=["hour:O", alt.Tooltip("calls:Q", format=",d")])  # fmt: skip
-    base = alt.Chart(alt.NamedData("waits"))
-    scale = alt.Scale(domain=list(PERCENTILES), range=SHADES)
-    y = alt.Y("time:Q", title=TITLES["ttft"], scale=alt.Scale(type="log"))
-    tips = ["hour:O", alt.Tooltip("share:N", title="Of the calls"),
-            alt.Tooltip("time:Q", title="Time to first token [s]", format=".3g")]  # fmt: skip
-    lines = base.mark_line(point=True).encode(
-        x=x, y=y, color=alt.Color("share:N", legend=None, scale=scale), tooltip=tips
-    )
-    names = base.transform_filter("datum.last").mark_text(align="left", dx=9).encode(
-        x=x, y=y, text="share:N", color=alt.Color("share:N", legend=None, scale=scale)
+    bars = rows("calls").mark_bar(color=PALE).encode(
+        x=x, y=alt.Y("calls:Q", title="Calls [call/h]", axis=alt.Axis(tickCount=3)),
+        tooltip=["hour:O", alt.Tooltip("calls:Q", format=",d")],
     )  # fmt: skip
-    limit = _limit(alt.Chart(alt.NamedData("one")), "ttft", "s")
-    rule = limit.mark_rule(color=VERMILION, strokeWidth=1.4).encode(y=y)
-    said = limit.mark_text(color=VERMILION, align="left", baseline="bottom", dx=3, dy=-3).encode(
-        x=alt.value(0), y=y, text="words:N"
-    )
-    stack = alt.vconcat(
-        bars.properties(width=WIDE, height=80),
-        alt.layer(rule, lines, names, said).properties(width=WIDE, height=240),
-    )
-    return stack.add_params(alt.param(name="ttft_factor", value=1)).to_dict()
+    y = alt.Y("time:Q", title=TITLES["ttft"], scale=LOG)
+    base = rows("waits").encode(x=x, y=y, color=colours("share", SHADES))
+    shown = tips({"share": "Of the calls", "time": ("Time to first token [s]", ".3g")})
+    rule, said = _limit("one", "ttft", "s", y, 1.4)
+    layers = [
+        rule,
+        base.mark_line(point=True).encode(tooltip=["hour:O", *shown]),
+        base.transform_filter("datum.last").mark_text(align="left", dx=9).encode(text="share:N"),
+        said,
+    ]
+    stack = bars.properties(width=WIDE, height=80), layered(layers, WIDE, 240)
+    return look(alt.vconcat(*stack), ttft_factor=1)
 
 
 @cache
@@ -285,43 +264,33 @@ def against_load(currency: str) -> dict:
     """
     Replicas and cost of one machine against the load.
 
-    Parameters
-    ----------
-    currency : str
-        Of the cost.
-
-    Returns
-    -------
-    look : dict
-        Table ``steps``: factor, working, replicas, low, cost, high [currency]. Signal
-        ``load_factor``.
+    Table ``steps``: factor, working, replicas, low, cost, high [currency]. Signal
+    ``load_factor``.
     """
-    base = alt.Chart(alt.NamedData("steps"))
-    x = alt.X("factor:Q", title="Load, times the team's own", scale=alt.Scale(type="log"),
-              axis=alt.Axis(values=[0.1, 0.2, 0.5, 1, 2, 5, 10], format="~g"))  # fmt: skip
-    tips = [
-        alt.Tooltip("factor:Q", title="Load, times the team's own", format=".3~g"),
-        alt.Tooltip("working:Q", title="Working replicas"),
-        alt.Tooltip("replicas:Q", title="With spares"),
-        alt.Tooltip("cost:Q", title=f"Cost [{currency}]", format=",.0f"),
-        alt.Tooltip("low:Q", title="Low", format=",.0f"),
-        alt.Tooltip("high:Q", title="High", format=",.0f"),
+    step = {"interpolate": "step-after"}
+    base = rows("steps").encode(
+        x=alt.X("factor:Q", title="Load, times the team's own", scale=LOG,
+                axis=alt.Axis(values=[0.1, 0.2, 0.5, 1, 2, 5, 10], format="~g")),
+    )  # fmt: skip
+    shown = tips({"factor": ("Load, times the team's own", ".3~g"),
+                  "working:Q": "Working replicas", "replicas:Q": "With spares",
+                  **_band(currency)})  # fmt: skip
+    now = rows("one").transform_calculate(factor="load_factor").encode(x="factor:Q")
+    rule = now.mark_rule(color=INK, **DASHED, strokeWidth=1.6)
+    count = base.encode(y=alt.Y("replicas:Q", title="Replicas, spares included",
+                                axis=alt.Axis(tickMinStep=1)))  # fmt: skip
+    cost = base.encode(y=alt.Y("cost:Q", title=f"Cost [{currency}]", axis=SHORT))
+    band = base.mark_area(**step, color=BLUE, opacity=0.13).encode(y="low:Q", y2="high:Q")
+    panels = [
+        layered((rule, *dotted(count, shown, 30, step)), TWIN, 220),
+        layered((band, rule, *dotted(cost, shown, 30, step)), TWIN, 220),
     ]
-    now = alt.Chart(alt.NamedData("one")).transform_calculate(factor="load_factor")
-    rule = now.mark_rule(color=INK, strokeDash=[4, 3], strokeWidth=1.6).encode(x="factor:Q")
-    panels = []
-    for field, title in (("replicas", "Replicas, spares included"), ("cost", f"Cost [{currency}]")):
-        axis = alt.Axis(tickMinStep=1) if field == "replicas" else alt.Axis(format="~s")
-        y = alt.Y(f"{field}:Q", title=title, axis=axis)
-        line = base.mark_line(interpolate="step-after").encode(x=x, y=y)
-        points = base.mark_circle(size=30).encode(x=x, y=y, tooltip=tips)
-        layers = [rule, line, points]
-        if field == "cost":
-            band = base.mark_area(interpolate="step-after", color=BLUE, opacity=0.13)
-            layers.insert(0, band.encode(x=x, y="low:Q", y2="high:Q"))
-        panels.append(alt.layer(*layers).properties(width=TWIN, height=220))
-    dial = alt.param(name="load_factor", value=1)
-    return alt.hconcat(*panels, spacing=24).add_params(dial).to_dict()
+    return look(alt.hconcat(*panels, spacing=24), load_factor=1)
+
+
+def _band(currency):
+    return {"cost": (f"Cost [{currency}]", ",.0f"), "low": ("Low", ",.0f"),
+            "high": ("High", ",.0f")}  # fmt: skip
 
 
 @cache
@@ -329,32 +298,18 @@ def price_of_a_limit(currency: str) -> dict:
     """
     Cost of what would be bought under each limit of the first token.
 
-    Parameters
-    ----------
-    currency : str
-        Of the cost.
-
-    Returns
-    -------
-    look : dict
-        Tables ``limits``: limit [s], low, cost, high [currency], decision; ``one``: ttft (the
-        team's limit) [s]. Signal ``ttft_factor``.
+    Tables ``limits``: limit [s], low, cost, high [currency], decision; ``one``: ttft (the
+    team's limit) [s]. Signal ``ttft_factor``.
     """
-    base = alt.Chart(alt.NamedData("limits"))
-    x = alt.X("limit:Q", title="95 % of first tokens within [s]", scale=alt.Scale(type="log"))
-    y = alt.Y("cost:Q", title=f"Cost [{currency}]", axis=alt.Axis(format="~s"),
-              scale=alt.Scale(zero=True))  # fmt: skip
-    tips = [
-        alt.Tooltip("limit:Q", title="First tokens within [s]", format=".3~g"),
-        alt.Tooltip("decision:N", title="Decision"),
-        alt.Tooltip("cost:Q", title=f"Cost [{currency}]", format=",.0f"),
-        alt.Tooltip("low:Q", title="Low", format=",.0f"),
-        alt.Tooltip("high:Q", title="High", format=",.0f"),
+    base = rows("limits").encode(
+        x=alt.X("limit:Q", title="95 % of first tokens within [s]", scale=LOG),
+        y=alt.Y("cost:Q", title=f"Cost [{currency}]", axis=SHORT, scale=alt.Scale(zero=True)),
+    )
+    shown = tips({"limit": ("First tokens within [s]", ".3~g"), "decision": "Decision",
+                  **_band(currency)})  # fmt: skip
+    layers = [
+        _moved("one", "ttft").mark_rule(color=VERMILION, strokeWidth=1.6).encode(x="time:Q"),
+        base.mark_rule(color=BLUE, opacity=0.5).encode(y="low:Q", y2="high:Q"),
+        *dotted(base, shown, 70, {"interpolate": "step-after"}, opacity=1),
     ]
-    line = base.mark_line(interpolate="step-after").encode(x=x, y=y)
-    bands = base.mark_rule(color=BLUE, opacity=0.5).encode(x=x, y="low:Q", y2="high:Q")
-    points = base.mark_circle(size=70, opacity=1).encode(x=x, y=y, tooltip=tips)
-    now = _limit(alt.Chart(alt.NamedData("one")), "ttft", "s")
-    rule = now.mark_rule(color=VERMILION, strokeWidth=1.6).encode(x="time:Q")
-    chart = alt.layer(rule, bands, line, points).properties(width=WIDE, height=220)
-    return chart.add_params(alt.param(name="ttft_factor", value=1)).to_dict()
+    return look(layered(layers, WIDE, 220), ttft_factor=1)

@@ -6,19 +6,12 @@ from functools import cache
 
 import pandas as pd
 
-from planner import (
-    budget,
-    display,
-    memory_charts,
-    ranges,
-    serving,
-    survey,
-    where,
-)
+from planner import budget, display, memory_charts, ranges, serving, survey, where
 from planner.catalogue import load
 from planner.display import Column, number
 from planner.formats import for_engine
 from planner.profile import profile
+from planner.theme import figure
 
 GB = 1e9
 # Formats that are compared, widest first, with the engine that reads them.
@@ -130,7 +123,7 @@ def claims_chart(context_tokens: int) -> display.Drawing:
         claim=[f"{row.low / GB:g} to {row.high / GB:g} GB" for row in table.itertuples()],
     )  # fmt: skip
     said = "; ".join(
-        f"{row.model} claimed {row.claim}, weights {where.figure(row.bf16)} GB"
+        f"{row.model} claimed {row.claim}, weights {figure(row.bf16)} GB"
         for row in rows.itertuples()
     )
     return display.drawing(

@@ -7,9 +7,10 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-from planner import display, memory_charts, memory_guide, ranges, serving, survey, where
+from planner import display, memory_charts, memory_guide, phrases, ranges, serving, survey, where
 from planner.catalogue import load
 from planner.display import number
+from planner.theme import figure
 
 GB = 1e9
 POINTS = 40  # of the curve of contexts
@@ -47,7 +48,7 @@ def fill_chart(
     }  # fmt: skip
     figures = {name: float(value) / GB for name, value in figures.items()}
     rows = pd.DataFrame({"place": range(5), "part": memory_charts.PARTS, **figures})
-    said = {name: where.figure(value) for name, value in figures.items()}
+    said = {name: figure(value) for name, value in figures.items()}
     return display.drawing(
         memory_charts.fill(),
         {"parts": rows},
@@ -74,9 +75,7 @@ def room_chart(
     )  # fmt: skip
     ends = curve.iloc[[0, -1]] if len(curve) else curve
     listed = "; ".join(f"{r.context:,} tokens {r.sequences:,} users" for r in ends.itertuples())
-    none = (
-        f"no context has room: {where.figure(-row['free_bytes'] / GB)} GB are missing for one user"
-    )
+    none = f"no context has room: {figure(-row['free_bytes'] / GB)} GB are missing for one user"
     return display.drawing(
         memory_charts.room(),
         {"curve": curve, "now": now},
@@ -127,7 +126,7 @@ def heat_map(
         "model": [catalogue.models[m].name for m in table["model_id"]],
         "place": [models.index(m) for m in table["model_id"]],
         "format": table["weight_format"], "bits": table["bits"],
-        "size": [f"{where.figure(size / GB)} GB" for size in table["weight_bytes"]],
+        "size": [f"{figure(size / GB)} GB" for size in table["weight_bytes"]],
         "room": [_room(row) for row in table.itertuples()],
         "stands": np.select([table["fits"], some], list(memory_charts.STANDS)[:2], "does not fit"),
         "current": (table["model_id"] == model) & (table["weight_format"] == weight_format),
@@ -143,7 +142,7 @@ def heat_map(
         f"Weights on {machine}, and for how many users of {number(context_tokens)} tokens there is "
         "room beside them",
         f"Table of {len(models)} models by format on {catalogue.servers[server].name}. Room for "
-        f"{where.users_of(users)} in some format: {', '.join(good) or 'none'}.",
+        f"{phrases.users(users)} in some format: {', '.join(good) or 'none'}.",
     )
 
 
@@ -151,7 +150,7 @@ def _room(row):
     if row.sequences >= 1:
         return ROOM.format(number=f"{int(row.sequences):,}")
     missing = -(row.free_bytes + row.cache_bytes)  # without any user
-    return MISSING.format(size=where.figure(missing / GB)) if missing > 0 else "room for none"
+    return MISSING.format(size=figure(missing / GB)) if missing > 0 else "room for none"
 
 
 def machines(model: str, users: int, context_tokens: int, memory_limit: float) -> pd.DataFrame:
@@ -203,7 +202,7 @@ def machines_chart(
     return display.drawing(
         memory_charts.machines(),
         {"machines": rows, "full": pd.DataFrame({"full": [100]})},
-        f"{load().models[model].name} with {where.users_of(users)} of {number(context_tokens)} "
+        f"{load().models[model].name} with {phrases.users(users)} of {number(context_tokens)} "
         "tokens on every machine: weights (dark), buffers (grey), cache (light)",
         f"Bars of {len(rows)} machines; it fits on {len(fit)}: "
         + "; ".join(f"{row.machine} {row.words}" for row in fit.head(8).itertuples()) + ".",
@@ -211,7 +210,7 @@ def machines_chart(
 
 
 def _short(row):
-    return MISSING.format(size=where.figure(-row.free_bytes * row.tp / GB))
+    return MISSING.format(size=figure(-row.free_bytes * row.tp / GB))
 
 
 def answer(
@@ -227,11 +226,11 @@ def answer(
         "cache": row["cache_bytes"], "memory": row["memory_bytes"], "free": row["free_bytes"],
         "missing": -row["free_bytes"],
     }  # fmt: skip
-    words = {name: where.figure(size / GB) for name, size in sizes.items()} | {
+    words = {name: figure(size / GB) for name, size in sizes.items()} | {
         "model": catalogue.models[model].name, "format": weight_format,
         "machine": catalogue.servers[server].name, "unit": where.unit(row),
-        "users": where.users_of(users),
-        "context": number(context_tokens), "most": where.users_of(int(row["sequences"])),
+        "users": phrases.users(users),
+        "context": number(context_tokens), "most": phrases.users(int(row["sequences"])),
         "engine_most": serving.MOST_SEQUENCES[row["engine"]],
     }  # fmt: skip
     claims, fits = memory_guide.claims(), where.scenarios()["fits"]

@@ -276,3 +276,8 @@ def several(number: float, thing: str) -> str:
     if not math.isfinite(number) or number <= 1:
         return thing
     return say(IN_BRACKETS if thing[0].isdigit() else TIMES, number=number, thing=thing)
+
+
+def users(number: float) -> str:
+    """So many users, with the noun."""
+    return count(number, "user")

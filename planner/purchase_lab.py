@@ -10,11 +10,12 @@ import pandas as pd
 
 from planner import (
     choices,
+    cost_charts,
     display,
+    memory_charts,
     money,
     phrases,
     prices,
-    purchase_charts,
     reasons,
     scenario,
     sections,
@@ -194,7 +195,7 @@ def drawn(plan: Plan) -> pd.DataFrame:
     Returns
     -------
     options : DataFrame
-        As `purchase_charts.cost_against_speed` reads them.
+        As `cost_charts.cost_against_speed` reads them.
     """
     good = plan.feasible
     speed = 1 / good["tpot_alone"].to_numpy(float)
@@ -208,11 +209,10 @@ def drawn(plan: Plan) -> pd.DataFrame:
     keys = ["sourcing", "device_id", "provider", "model_id"]
     rest = good[~good.duplicated(keys)].head(SHOWN)
     shown = good.loc[good.index[marked | good.index.isin(rest.index)]]
-    ways = dict(zip(("own", "rent", "api"), purchase_charts.WAYS, strict=True))
     return pd.DataFrame(
         {
             "name": [words.brief(row, plan) for _, row in shown.iterrows()],
-            "way": shown["sourcing"].map(ways),
+            "way": shown["sourcing"].map(cost_charts.CALLED),
             "cost": shown["total"],
             "cost_low": shown["total_low"],
             "cost_high": shown["total_high"],
@@ -256,7 +256,7 @@ def chart(plan: Plan) -> display.Shown:
     best = rows[rows["chosen"]].iloc[0]
     listed = "; ".join(rows.loc[rows["quickest"], "name"].head(6))
     return display.drawing(
-        purchase_charts.cost_against_speed(plan.team.currency),
+        cost_charts.cost_against_speed(plan.team.currency),
         {"options": rows},
         "Cost against first token and against writing speed; ringed: the recommendation; dashed: "
         f"not beaten on both.{api}",
@@ -307,7 +307,7 @@ def memory(plan: Plan) -> display.Shown:
     device = sections.memory_of(plan)
     listed = ", ".join(f"{row.part} {row.label}" for row in rows.itertuples())
     return display.drawing(
-        purchase_charts.memory(),
+        memory_charts.device(),
         {"parts": rows},
         f"Memory of one {device} under the recommendation",
         f"Bars of the memory of one {device}, {size.sum():,.1f} GB in all: {listed}.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from planner import charts, display, judge, money, phrases, uncertainty, words
+from planner import display, judge, money, phrases, uncertainty, words
 from planner.display import KeyFigure
 from planner.language import say, term
 from planner.plan import CLOSE, Plan
@@ -199,18 +199,6 @@ def requirement(plan: Plan) -> display.Shown:
     ]  # fmt: skip
     frame = pd.DataFrame([(say(what), need) for what, need in rows], columns=["what", "need"])
     return display.table(frame, {"what": "Requirement", "need": "Value"}, "What the team needs")
-
-
-def memory_chart(plan: Plan) -> display.Shown:
-    """Where the memory of one device of the chosen option goes."""
-    option = plan.chosen
-    if option is None or option["sourcing"] == "api":
-        return display.text(NO_MEMORY)
-    what = memory_of(plan)
-    return display.figure(
-        charts.memory_waterfall(memory_parts(plan), device=what),
-        say("Memory of one {what} under the chosen option", what=what),
-    )
 
 
 def memory_of(plan: Plan) -> str:

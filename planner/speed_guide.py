@@ -6,12 +6,19 @@ from functools import cache
 
 import pandas as pd
 
-from planner import claim_speeds, display, memory_guide, ranges, survey, where
+from planner import claim_speeds, display, memory_guide, phrases, ranges, survey, where
 from planner.catalogue import load
 from planner.display import Column, number
+from planner.theme import figure
 
 SHOWN = ["speed", "speed_low", "speed_high", "speed_limit", "total", "ttft", "ttft_low",
          "ttft_high"]  # fmt: skip
+SPEEDS = {
+    "speed": Column("One user", "token/s", figure, low="speed_low", high="speed_high"),
+    "speed_limit": Column("At most", "token/s", figure),
+    "total": Column("All", "token/s", figure),
+    "ttft": Column("First token", "s", figure, low="ttft_low", high="ttft_high"),
+}
 
 
 @cache
@@ -64,17 +71,13 @@ def models_table(
         {
             "model": Column("Model"),
             "format": Column("Format"),
-            "speed": Column("One user", "token/s", where.figure, low="speed_low",
-                            high="speed_high"),
-            "speed_limit": Column("At most", "token/s", where.figure),
-            "total": Column("All", "token/s", where.figure),
-            "ttft": Column("First token", "s", where.figure, low="ttft_low", high="ttft_high"),
+            **SPEEDS,
             "claimed": Column("The guide claims", "token/s", align="right"),
-            "there": Column("Its machine gives", "token/s", where.figure, low="there_low",
+            "there": Column("Its machine gives", "token/s", figure, low="there_low",
                             high="there_high"),
-            "allows": Column("and at most", "token/s", where.figure),
+            "allows": Column("and at most", "token/s", figure),
         },
-        f"The guide's models on {where.names()[server]}, with {where.users_of(users)}",
+        f"The guide's models on {where.names()[server]}, with {phrases.users(users)}",
         f"Left: the widest format that fits, {number(context_tokens)} tokens for every user, a "
         f"prompt of {number(prompt_tokens)}. Right: one user in BF16 on the machine that the guide "
         "names; a dash: it claims nothing, or the model does not fit there.",
@@ -94,11 +97,7 @@ def scenarios_table() -> display.Shown:
             "model": Column("Model"),
             "format": Column("Format"),
             "users": Column("Users", "user", ",.0f"),
-            "speed": Column("One user", "token/s", where.figure, low="speed_low",
-                            high="speed_high"),
-            "speed_limit": Column("At most", "token/s", where.figure),
-            "total": Column("All", "token/s", where.figure),
-            "ttft": Column("First token", "s", where.figure, low="ttft_low", high="ttft_high"),
+            **SPEEDS,
             "claimed": Column("Claimed", "token/s", align="right"),
         },
         "The guide's four scenarios, at its users and its context",

@@ -7,10 +7,11 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from planner import display, estimate, serving, speed_charts, steps_apart, survey, where
+from planner import display, estimate, phrases, serving, speed_charts, steps_apart, survey, where
 from planner.catalogue import load
 from planner.display import number
 from planner.survey import Survey
+from planner.theme import figure
 
 MOST_USERS, SHORTEST = 500, 50  # ends of the curves [user], [token]
 BATCHES = (1, 8, 64, 256)
@@ -67,7 +68,7 @@ def _title(model, weight_format, server, one):
 
 def _missing(row):
     """What a caption says of a deployment that does not hold one user."""
-    size = where.figure(-(row["free_bytes"] + row["cache_bytes"]) / 1e9)
+    size = figure(-(row["free_bytes"] + row["cache_bytes"]) / 1e9)
     return "" if row["sequences"] >= 1 else f" ({NO_ROOM.format(size=size)})"
 
 
@@ -81,7 +82,7 @@ def users_chart(
     each = _curve(table, "speed").assign(users=table["users"])
     every = each.mul(table["users"], axis=0).assign(users=table["users"])
     said = "; ".join(
-        f"{where.users_of(r.users)} {where.figure(r.middle)} token/s each"
+        f"{phrases.users(r.users)} {figure(r.middle)} token/s each"
         for r in each.iloc[[0, -1]].itertuples()
     ) if len(each) else "it does not fit"  # fmt: skip
     return display.drawing(
@@ -136,7 +137,7 @@ def prompt_chart(
     held = (table["sequences"] >= 1).to_numpy()
     curve = _curve(table, "ttft").assign(prompt=lengths)[held]
     ends = curve.iloc[[0, -1]] if len(curve) else curve
-    said = "; ".join(f"{r.prompt:,} tokens {where.figure(r.middle)} s" for r in ends.itertuples())
+    said = "; ".join(f"{r.prompt:,} tokens {figure(r.middle)} s" for r in ends.itertuples())
     return display.drawing(
         speed_charts.prompts(),
         {"curve": curve, "end": ends.tail(1) if len(ends) else pd.DataFrame({"prompt": [longest]})},
@@ -161,15 +162,14 @@ def splits_chart(
     numbers = ["middle", "low", "high", "limit"]
     every = each.assign(**{name: users * each[name] for name in numbers})
     said = "; ".join(
-        f"{row.split}: {where.figure(row.middle)} token/s"
-        for row in each[each["fits"]].itertuples()
+        f"{row.split}: {figure(row.middle)} token/s" for row in each[each["fits"]].itertuples()
     )
     below = "; below: speed over that of the smallest split that fits"
     below = below if table["kind"].iloc[0] == "gpu" else "; a processor is not split"
     return display.drawing(
         speed_charts.splits(),
         {"one": each, "all": every},
-        f"{load().models[model].name} in {weight_format}, {where.users_of(users)} of "
+        f"{load().models[model].name} in {weight_format}, {phrases.users(users)} of "
         f"{number(context_tokens)} tokens{below}",
         f"Speed of one user by accelerators: {said or 'it fits on none'}.",
     )
@@ -201,20 +201,20 @@ def machines_chart(model: str, users: int, context_tokens: int) -> display.Drawi
     best = machines(model, users, context_tokens).reset_index(drop=True)
     called = where.names()
     ends = zip(best["speed_low"], best["speed_high"], strict=True)
-    spans = [display.band(low, high, where.figure) for low, high in ends]
+    spans = [display.band(low, high, figure) for low, high in ends]
     rows = _curve(best, "speed").assign(
         place=range(len(best)), machine=best["machine"], kind=best["kind"].map(KINDS),
         words=[f"{name}, {span}" for name, span in zip(best["weight_format"], spans, strict=True)],
         server=best["server_id"].map(called), deployment=best["weight_format"],
     )  # fmt: skip
     said = "; ".join(
-        f"{row.machine} {where.figure(row.middle)} token/s" for row in rows.head(8).itertuples()
+        f"{row.machine} {figure(row.middle)} token/s" for row in rows.head(8).itertuples()
     )
     none = "; it fits on none of them" if rows.empty else ""
     return display.drawing(
         speed_charts.machines(),
         {"machines": rows, "end": pd.DataFrame({"end": [0]})},
-        f"{load().models[model].name}, {where.users_of(users)} of {number(context_tokens)} tokens, "
+        f"{load().models[model].name}, {phrases.users(users)} of {number(context_tokens)} tokens, "
         f"on every machine that holds them; red: what physics allows{none}",
         f"Speed of one user on {len(rows)} machines, fastest first: {said or 'none'}.",
     )
@@ -234,17 +234,17 @@ def roofline_chart(
     line = pd.DataFrame({"intensity": ends}).assign(
         rate=lambda f: np.minimum(peak, bandwidth * f["intensity"])
     )
-    words = f"peak of {weight_format} weights here: {where.figure(own / 1e12)} TFLOP/s"
+    words = f"peak of {weight_format} weights here: {figure(own / 1e12)} TFLOP/s"
     dots["label"] = _labels(dots)
     said = "; ".join(
-        f"{r.words} {where.figure(r.intensity)} FLOP/byte, {where.figure(r.share)} % of the roof"
+        f"{r.words} {figure(r.intensity)} FLOP/byte, {figure(r.share)} % of the roof"
         for r in dots.itertuples()
     )
     return display.drawing(
         speed_charts.roofline(),
         {"roof": line, "peak": pd.DataFrame({"rate": [own], "words": [words]}), "dots": dots},
         f"{_title(model, weight_format, server, one)}: under a roof of "
-        f"{where.figure(bandwidth / 1e9)} GB/s and {where.figure(peak / 1e12)} TFLOP/s; "
+        f"{figure(bandwidth / 1e9)} GB/s and {figure(peak / 1e12)} TFLOP/s; "
         "pale: no room",
         f"Roofline. {said}.",
     )
@@ -289,12 +289,12 @@ def operating(
     first_time = estimate.prefill_time(one.group, prompt_tokens)
     points = pd.DataFrame({
         "what": ["decode"] * len(BATCHES) + ["at the dials", "prefill"],
-        "words": [*(where.users_of(n) for n in batch), f"prompt of {number(prompt_tokens)} tokens"],
+        "words": [*(phrases.users(n) for n in batch), f"prompt of {number(prompt_tokens)} tokens"],
         "room": [*(batch <= room), room >= 1],
         "intensity": [*(work / read), *(first / prompt_read)],
         "rate": [*(work / time), *(first / first_time)],
     })  # fmt: skip
-    points = points[~((points["what"] == "decode") & points["words"].eq(where.users_of(users)))]
+    points = points[~((points["what"] == "decode") & points["words"].eq(phrases.users(users)))]
     bandwidth, peak, _ = steps_apart.roof(one.group)
     points["roof"] = np.minimum(peak[0], bandwidth[0] * points["intensity"])
     return points.assign(share=100 * points["rate"] / points["roof"]).reset_index(drop=True)
@@ -310,7 +310,7 @@ def parts_chart(
     many = _repeated(one, len(batch)).group
     apart = pd.DataFrame(steps_apart.decode_parts(many, batch, context_tokens)) * 1e3
     total = apart.sum(axis=1)
-    steps = [where.users_of(n) for n in batch]
+    steps = [phrases.users(n) for n in batch]
     rows = pd.concat([
         pd.DataFrame({"place": range(len(batch)), "step": steps, "part": PARTS[name],
                       "order": order, "time": apart[name], "share": 100 * apart[name] / total})
@@ -318,11 +318,11 @@ def parts_chart(
     ])  # fmt: skip
     totals = pd.DataFrame({
         "place": range(len(batch)), "step": steps, "time": total,
-        "words": [f"{where.figure(time)} ms" for time in total],
+        "words": [f"{figure(time)} ms" for time in total],
     })  # fmt: skip
     now = int(np.flatnonzero(batch == users)[0])
     row = where.alone(model, server, weight_format, split, context_tokens)
-    said = "; ".join(f"{PARTS[name]} {where.figure(apart[name][now])} ms" for name in PARTS)
+    said = "; ".join(f"{PARTS[name]} {figure(apart[name][now])} ms" for name in PARTS)
     return display.drawing(
         speed_charts.parts(),
         {"parts": rows, "totals": totals},
@@ -340,8 +340,8 @@ def answer(
     one = where.deployment(model, server, weight_format, split)
     row = one.at(users, prompt_tokens, context_tokens).iloc[0]
     if not row["fits"]:
-        what = f"{_title(model, weight_format, server, one)} with {where.users_of(users)}"
-        size = where.figure(-row["free_bytes"] / 1e9)
+        what = f"{_title(model, weight_format, server, one)} with {phrases.users(users)}"
+        size = figure(-row["free_bytes"] / 1e9)
         unit = where.unit(row)
         return display.text(NO_SPEED.format(what=what, size=size, unit=unit, remedy=REMEDY))
     apart = steps_apart.decode_parts(one.group, users, context_tokens)
@@ -352,15 +352,15 @@ def answer(
     step, engine = 1 / row["speed"], serving.MOST_SEQUENCES[row["engine"]]
     wait = WAIT.format(most=engine) if users > engine else ""
     bound = "memory-bound" if intensity < ridge else "compute-bound"
-    shown = {name: where.figure(row[field]) for name, field in {
+    shown = {name: figure(row[field]) for name, field in {
         "speed": "speed", "low": "speed_low", "high": "speed_high", "limit": "speed_limit",
         "total": "total",
     }.items()}  # fmt: skip
-    times = {name: f"{where.figure(row[name])} s" for name in ("ttft", "ttft_low", "ttft_high")}
+    times = {name: f"{figure(row[name])} s" for name in ("ttft", "ttft_low", "ttft_high")}
     return display.text(WHOLE.format(
         model=load().models[model].name, format=weight_format, machine=where.names()[server],
-        users="one user" if users == 1 else f"each of {where.users_of(users)}",
-        prompt=number(prompt_tokens), step=where.figure(1e3 * step),
-        part=PARTS[part], share=100 * apart[part][0] / step, intensity=where.figure(intensity),
-        ridge=where.figure(ridge), bound=bound, advice=ADVICE[part] + wait, **shown, **times,
+        users="one user" if users == 1 else f"each of {phrases.users(users)}",
+        prompt=number(prompt_tokens), step=figure(1e3 * step),
+        part=PARTS[part], share=100 * apart[part][0] / step, intensity=figure(intensity),
+        ridge=figure(ridge), bound=bound, advice=ADVICE[part] + wait, **shown, **times,
     ))  # fmt: skip

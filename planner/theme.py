@@ -5,7 +5,6 @@ import pandas as pd
 
 from planner import language, phrases
 from planner.display import font, number
-from planner.language import say
 
 # Okabe and Ito's colours, which people with the common colour-vision deficiencies tell apart.
 BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"
@@ -15,7 +14,6 @@ PALETTE = [BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION, "#8C6D31", QUIET]
 WIDTH = 540  # of charts with figures on the vertical axis [px]
 ROW_WIDTH = 300  # of charts with words on the vertical axis [px]
 LABEL_WIDTH = 430
-LINE = "{words} {value} s"  # at a line in a chart
 
 
 @alt.theme.register("planner", enable=True)
@@ -97,14 +95,3 @@ def figure(value: float) -> str:
 def finish(chart, description: str, height: float, width: float = WIDTH):
     """The chart with its size and its alternative text."""
     return chart.properties(description=description, height=height, width=width)
-
-
-def objective_line(value: float, words: str):
-    """A horizontal line at an objective, in seconds, with its label."""
-    line = pd.DataFrame(
-        {"y": [float(value)], "words": [say(LINE, words=say(words), value=figure(value))]}
-    )
-    base = alt.Chart(line).encode(y="y:Q")
-    return base.mark_rule(color=VERMILION, strokeWidth=1.4) + base.mark_text(
-        align="right", baseline="bottom", dy=-4, color=VERMILION
-    ).encode(x=alt.value(WIDTH), text="words:N")

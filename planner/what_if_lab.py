@@ -9,6 +9,7 @@ import pandas as pd
 
 from planner import (
     business,
+    cost_charts,
     display,
     draws,
     outlook,
@@ -17,12 +18,11 @@ from planner import (
     sections,
     uncertainty,
     what_if,
-    what_if_charts,
     words,
 )
+from planner.cost_charts import CALLED
 from planner.draws import World
 from planner.plan import CLOSE, Plan
-from planner.purchase_charts import WAYS
 from planner.uncertainty import Outcome
 
 ROWS = 10  # options of the ranking
@@ -82,13 +82,12 @@ def ranked(plan: Plan) -> pd.DataFrame:
     Returns
     -------
     options : DataFrame
-        As `what_if_charts.ranking` reads them.
+        As `cost_charts.ranking` reads them.
     """
     table = uncertainty.candidates(plan, ROWS).sort_values("npv", kind="stable")
     usual = what_if.as_planned(plan).options
     usual = usual[usual["device_id"].isin(table["device_id"]) | usual["device_id"].isna()]
     known = dict(zip(_keys(usual), usual["total"], strict=True))
-    way = dict(zip(("own", "rent", "api"), WAYS, strict=True))
     chosen = plan.chosen
     return pd.DataFrame(
         {
@@ -96,7 +95,7 @@ def ranked(plan: Plan) -> pd.DataFrame:
                 words.brief(row, plan) + (" (not allowed)" if row["limit"] == "policy" else "")
                 for _, row in table.iterrows()
             ],
-            "way": table["sourcing"].map(way),
+            "way": table["sourcing"].map(CALLED),
             "cost": table["total"],
             "low": table["total_low"],
             "high": table["total_high"],
@@ -121,7 +120,7 @@ def ranking(plan: Plan) -> display.Shown:
         for row in rows.head(5).itertuples(index=False, name="Row")
     )
     return display.drawing(
-        what_if_charts.ranking(plan.team.currency),
+        cost_charts.ranking(plan.team.currency),
         {"options": rows},
         "The best options at these dials (dot, with its band) and as planned (bar); ringed: "
         "recommended",
@@ -148,7 +147,7 @@ def tornado(plan: Plan) -> display.Shown:
     rows["label"] = [display.band(row.left, row.right, write) for row in rows.itertuples()]
     widest = rows.iloc[0]
     return display.drawing(
-        what_if_charts.tornado(plan.team.currency),
+        cost_charts.tornado(plan.team.currency),
         {"factors": rows},
         "Cost of the recommendation with one thing at a time at the ends of its range",
         f"Bars of {len(rows)} figures around {write(widest['base'])}; the widest, "
@@ -173,7 +172,7 @@ def by_load(plan: Plan) -> display.Shown:
         parts.append(
             pd.DataFrame(
                 {
-                    "way": dict(zip(("own", "rent", "api"), WAYS, strict=True))[way],
+                    "way": CALLED[way],
                     "name": name + barred, "calls": levels[kept] * planned, "cost": cost[kept],
                 }
             )
@@ -182,7 +181,7 @@ def by_load(plan: Plan) -> display.Shown:
     listed = "; ".join(f"{option['sourcing']}: {words.brief(option, plan)}"
                        for option in found.values())  # fmt: skip
     return display.drawing(
-        what_if_charts.by_load(plan.team.currency),
+        cost_charts.by_load(plan.team.currency),
         {"costs": rows, "planned": pd.DataFrame({"calls": [planned]})},
         "Cost of the best of each way against the calls a day; dashed: the calls at these dials",
         f"Lines of cost against calls a day from {levels[0] * planned:,.3g} to "
@@ -228,7 +227,7 @@ def by_year(plan: Plan) -> display.Shown:
         for (year, cost), what in zip(paid.items(), needed, strict=True)
     )
     return display.drawing(
-        what_if_charts.by_year(plan.team.currency),
+        cost_charts.by_year(plan.team.currency),
         {"costs": rows.reset_index(drop=True), "years": notes},
         "What is needed and paid in each year; the residual value, an income, hangs below zero",
         f"Stacked bars of cost by year. {listed}.",

@@ -7,11 +7,11 @@ from functools import cache, lru_cache
 import numpy as np
 import pandas as pd
 
-from planner import guide, guide_purchases, survey
+from planner import guide, survey
 from planner import team as teams
 from planner.catalogue import convert, load
-from planner.display import number
 from planner.survey import Survey
+from planner.team_plans import SCENARIOS
 
 NO_FORMAT = "{model} has no weight format that {machine} runs; choose another of the two."
 
@@ -92,11 +92,10 @@ def scenarios() -> pd.DataFrame:
         `Survey.at`.
     """
     catalogue = load()
-    advice = {claim.id: claim for claim in catalogue.claims}
     boxes = [s for s in catalogue.servers.values() if s.price_status == "claim" and s.kind == "cpu"]
     rows = []
-    for slug, name in guide_purchases.SCENARIOS.items():
-        claim = advice[name]
+    for slug, claim_id in SCENARIOS.items():
+        claim = catalogue.claim(claim_id)
         allowed, prompt = claim.low * 1e9, teams.read(slug).workload.prompt_tokens
         box = min((s for s in boxes if s.memory >= allowed), key=lambda server: server.memory)
         there = survey.survey((claim.model_id,), (box.id,))
@@ -157,13 +156,3 @@ def _prices():
     """Of every machine, to be ordered by. [USD]"""
     servers = load().servers.values()
     return {server.id: convert(server.price, server.currency, "USD") for server in servers}
-
-
-def users_of(count: int) -> str:
-    """A number of users in words."""
-    return f"{number(count)} {'user' if count == 1 else 'users'}"
-
-
-def figure(size: float) -> str:
-    """Three significant figures."""
-    return number(float(f"{size:.3g}"))

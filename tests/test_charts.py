@@ -1,6 +1,5 @@
 """Charts: the specification holds the fields, the units and a description made from the data."""
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -13,10 +12,8 @@ OPTIONS = pd.DataFrame(
         "cost_low": [150e3, 560e3, 300e3],
         "cost_high": [240e3, 760e3, 1.1e6],
         "recommended": [True, False, False],
-        "latency": [1.9, 0.9, 1.4],
     }
 )
-MEMORY = pd.DataFrame({"part": ["weights", "KV cache", "free"], "memory": [20e9, 15e9, 10e9]})
 PATHS = pd.DataFrame(
     [
         (month, option, cost * month)
@@ -44,16 +41,6 @@ CASES = {
         charts.ranked_costs(OPTIONS, "USD"),
         {"option", "cost", "cost_low", "cost_high"},
         "Buy 8×L40S: 186 (150 to 240), recommended",
-    ),
-    "scatter": (
-        charts.cost_against_latency(OPTIONS, "USD", objective=2.0),
-        {"cost", "latency", "words"},
-        "Rent 2×H100: 655 thousand USD, 0.9 s. The objective is 2 s.",
-    ),
-    "memory": (
-        charts.memory_waterfall(MEMORY, device="L40S"),
-        {"part", "start", "end"},
-        "45 GB in all: weights 20 GB, KV cache 15 GB, free 10 GB",
     ),
     "paths": (
         charts.break_even(PATHS, "USD", month=14),
@@ -99,26 +86,10 @@ def test_fields_units_and_description(name):
     assert specification["config"]["font"] == theme.font()
 
 
-def test_the_front_holds_what_nothing_beats():
-    chart = charts.cost_against_latency(OPTIONS, "USD")
-    rows = next(iter(chart.to_dict()["datasets"].values()))
-    assert {row["option"] for row in rows if row["front"]} == {"Buy 8×L40S", "Rent 2×H100"}
-
-
 def test_inputs_stay_as_they_are():
     before = OPTIONS.copy()
     charts.ranked_costs(OPTIONS, "USD")
     pd.testing.assert_frame_equal(OPTIONS, before)
-
-
-def test_missing_memory_is_marked():
-    short = MEMORY.assign(memory=[40e9, 15e9, -10e9])
-    rows = [
-        r
-        for d in charts.memory_waterfall(short, device="L40S").to_dict()["datasets"].values()
-        for r in d
-    ]
-    assert [row["colour"] for row in rows if "colour" in row][-1] == theme.VERMILION
 
 
 def test_money_keeps_the_axis_short():
@@ -131,13 +102,11 @@ def test_refusals():
     with pytest.raises(ValueError, match="lacks the column 'cost_low'"):
         charts.ranked_costs(OPTIONS.drop(columns="cost_low"), "USD")
     with pytest.raises(ValueError, match="no row"):
-        charts.memory_waterfall(MEMORY.iloc[:0], device="L40S")
+        charts.ranked_costs(OPTIONS.iloc[:0], "USD")
 
 
-def test_a_cost_of_nothing_and_a_missing_latency_draw():
-    free = OPTIONS.assign(cost=0.0, cost_low=0.0, cost_high=0.0, latency=[np.nan, 1.0, 2.0])
-    charts.ranked_costs(free, "USD").to_dict()
-    charts.cost_against_latency(free.dropna(), "USD").to_dict()
+def test_a_cost_of_nothing_draws():
+    charts.ranked_costs(OPTIONS.assign(cost=0.0, cost_low=0.0, cost_high=0.0), "USD").to_dict()
 
 
 def test_predictions_against_measurements_are_drawn_with_their_error():

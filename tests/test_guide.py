@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from planner import claims, display, guide, guide_charts, guide_purchases
+from planner import claims, display, guide, guide_charts, team_plans
 from planner.verdicts import VERDICTS
 
 
@@ -14,8 +14,8 @@ def verdicts(records):
 
 
 @pytest.fixture(scope="module")
-def purchases(records):
-    return guide.purchases(records)
+def purchases():
+    return guide.purchases()
 
 
 def rows(shown):
@@ -96,7 +96,7 @@ def test_charts_say_what_they_need(chart):
 
 
 def test_purchases_of_every_scenario(purchases, records):
-    assert len(purchases) == len(guide_purchases.SCENARIOS)
+    assert len(purchases) == len(team_plans.SCENARIOS)
     for one in purchases:
         assert one.option["model_id"] == one.advice.model_id
         assert one.option["weight_format"] == "bf16"

@@ -5,15 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from planner import (
-    display,
-    memory_charts,
-    memory_guide,
-    memory_lab,
-    ranges,
-    survey,
-    where,
-)
+from planner import display, memory_charts, memory_guide, memory_lab, ranges, survey, where
 
 MODEL, BOX, HGX = "Qwen/Qwen2.5-Coder-32B-Instruct", "guide_e5_128gb", "hgx_h100_x8_2026"
 HERE = (MODEL, BOX, "bf16", 1)

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from planner import controls, display, purchase_charts, purchase_lab, scenario, sections, team
+from planner import controls, cost_charts, display, purchase_lab, scenario, sections, team
 from planner import plan as planning
 
 SMALL = "guide_one_developer"  # few options: quick
@@ -127,7 +127,7 @@ def test_a_chart_is_patched_while_its_currency_stays(made):
     for show in (purchase_lab.chart, purchase_lab.memory):
         assert show(other).spec == show(made).spec
         assert show(other).rows != show(made).rows
-    assert purchase_charts.cost_against_speed("EUR") != purchase_charts.cost_against_speed("CNY")
+    assert cost_charts.cost_against_speed("EUR") != cost_charts.cost_against_speed("CNY")
 
 
 def test_alternative_text_names_recommendation_and_money(made):

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from planner import controls, phrases, team, uncertainty, what_if, what_if_charts, what_if_lab
+from planner import controls, cost_charts, phrases, team, uncertainty, what_if, what_if_lab
 from planner import plan as planning
 from planner.uncertainty import Outcome
 
@@ -168,7 +168,7 @@ def test_charts_are_patched_while_a_slider_moves(usual):
         assert show(other).spec == show(usual).spec
         assert show(other).rows != show(usual).rows
         assert show(usual).alt
-    assert what_if_charts.ranking("EUR") != what_if_charts.ranking("CNY")
+    assert cost_charts.ranking("EUR") != cost_charts.ranking("CNY")
 
 
 def test_share_of_draws_in_which_it_stays_best_by_hand(usual):

@@ -21,7 +21,7 @@ from planner.display import Shown
 TEAMS = sorted(path.stem for path in team.TEAMS.glob("*.toml"))
 SECTIONS = [
     *(getattr(sections, name) for name in (
-        "decision", "figures", "requirement", "memory_chart",
+        "decision", "figures", "requirement",
     )),
     *(getattr(choices, name) for name in ("options", "cost_chart", "stopped", "rejected")),
     *(getattr(reasons, name) for name in ("others", "questions", "memory", "stopped")),
