@@ -13,7 +13,7 @@ import shlex
 import numpy as np
 import pandas as pd
 
-from planner import demand, estimate, load, phrases, serving, workload
+from planner import demand, estimate, load, phrases, serving, sizing, workload
 from planner.language import label, say, term
 from planner.plan import Plan
 from planner.replica import PORT, placement, replica, served_name, slots
@@ -131,11 +131,11 @@ def commands(plan: Plan) -> list[list[str]]:
 
 def together(plan: Plan) -> int:
     """Sequences that one replica runs in the busiest hour, rounded up. [sequence]"""
-    running = _served(plan, 1.0, 1.0, FEWEST, 0).see(rate(plan)).running
+    running = _served(plan, FEWEST).see(rate(plan)).running
     return int(min(max(math.ceil(running), 2), slots(plan))) if math.isfinite(running) else 2
 
 
-def _served(plan, step, prefill, number, seed) -> load.Replica:
+def _served(plan, number) -> load.Replica:
     """One replica of the chosen option under what the load run sends."""
     independent = {"arrivals": demand.Independent()}
     team = plan.team.model_copy(
@@ -143,6 +143,10 @@ def _served(plan, step, prefill, number, seed) -> load.Replica:
     )
     row = plan.chosen.to_frame().T.infer_objects()
     served = serving.describe(estimate.replicas(row), row["pool_bytes"].to_numpy(float), team)
+    return load.replica(served, 0, _calls(plan, number, 0))
+
+
+def _calls(plan, number, seed):
     sizes, random = lengths(plan), np.random.default_rng(seed)
     low, high = 1 - sizes["ratio"], 1 + sizes["ratio"]
     fresh, output = (
@@ -151,8 +155,7 @@ def _served(plan, step, prefill, number, seed) -> load.Replica:
     )
     calls = workload.independent(workload.arrivals(number, 1.0, seed), fresh, output)
     prompt, prefix = fresh + sizes["prefix"], np.full(number, sizes["prefix"], np.int64)
-    calls = calls._replace(prompt=prompt, cached=prefix, history=prefix)
-    return load.replica(served, 0, calls, step, prefill)
+    return calls._replace(prompt=prompt, cached=prefix, history=prefix)
 
 
 def predicted(plan: Plan) -> dict[str, tuple[float, float]]:
@@ -170,12 +173,14 @@ def predicted(plan: Plan) -> dict[str, tuple[float, float]]:
         ttft_p95, tpot_p95: median of `RUNS` runs in the middle, the slowest of as many at the slow
         end; infinite where the queue grows. [s]
     """
-    option, found = plan.chosen, {}
-    slow = [option[f"{name}_alone_high"] / option[f"{name}_alone"] for name in ("tpot", "ttft")]
+    number, found = count(plan), {}
+    middle = _served(plan, number)
+    runs = [_calls(plan, number, seed) for seed in range(RUNS)]
     seen = {
-        end: [
-            _served(plan, *factors, count(plan), seed).see(rate(plan)) for seed in range(RUNS)
-        ] for end, factors in (("middle", (1.0, 1.0)), ("slow", slow))
+        end: [one.asked(calls).see(rate(plan)) for calls in runs]
+        for end, one in (
+            ("middle", middle), ("slow", middle.slower(*sizing.factors(plan.chosen, "_high")))
+        )
     }  # fmt: skip
     for name in ("ttft_p95", "tpot_p95"):
         middle = np.median([getattr(run, name) for run in seen["middle"]])

@@ -152,6 +152,26 @@ class Replica:
         """Other calls with the prefill work that they are to this replica."""
         return serving.requests(self.served, 0, stream, self.prefill)
 
+    def asked(self, stream: workload.Stream) -> Replica:
+        """The same with other calls of the same team."""
+        return self._again(stream=stream, calls=self.requests(stream))
+
+    def slower(self, step: float, prefill: float) -> Replica:
+        """The same with factors on every decode step and prefill. [1]"""
+        engine, calls = self.engine, self.calls
+        return self._again(
+            engine=engine._replace(
+                step_time=engine.step_time * step, launch_time=engine.launch_time * prefill
+            ),
+            calls=calls._replace(work=calls.work * prefill, work_after=calls.work_after * prefill),
+            prefill=self.prefill * prefill,
+        )
+
+    def _again(self, **changes):
+        changed = replace(self, **changes)
+        rate, wall = saturated(changed.engine, changed.calls)
+        return replace(changed, saturated=rate, wall=wall)
+
     def first(self, count: int) -> Replica:
         """The same with fewer calls."""
         return replace(

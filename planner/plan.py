@@ -176,14 +176,16 @@ def _simulated(table, judged, team, catalogue, terms):
         hosted = table["sourcing"].isin(["own", "rent"])
         good = table[hosted & (table["limit"] == "none")]
         open_ = good[good["decided_by"] != "simulation"]
+        # what would be recommended, and what is cheapest, must not rest on a formula
+        best = {good.index[0], choice(good).name} if len(good) else set()
+        best = open_.loc[[row for row in open_.index if row in best]]
         if turn == 0:
             distinct = open_.drop_duplicates(sizing.KEYS)
             kinds = distinct.drop_duplicates(["sourcing", "device_id"])
-            open_ = pd.concat([distinct.head(SIMULATED // 2), kinds])
+            open_ = pd.concat([best, distinct.head(SIMULATED // 2), kinds])
             open_ = open_.drop_duplicates(sizing.KEYS).head(SIMULATED)
-        else:  # what would be recommended, and what is cheapest, must not rest on a formula
-            best = {good.index[0], choice(good).name} if len(good) else set()
-            open_ = open_.loc[[row for row in open_.index if row in best]]
+        else:
+            open_ = best
         if open_.empty:
             return table
         decided = sizing.decide(open_, team)

@@ -79,14 +79,15 @@ def study(option: pd.Series, team: Team) -> Study:
     study : Study
     """
     planned = team.peak_rate / option["working"]
-    jobs = [(seed, "") for seed in range(SEEDS)] + [(0, "_high")]
-    replicas = dict(
-        zip(jobs, sizing.threads(lambda job: sizing.one(option, team, *job), jobs), strict=True)
-    )
-    middle, slow = replicas[0, ""], replicas[0, "_high"]
-    found = sizing.threads(
-        lambda seed: sizing.carried(replicas[seed, ""], team, float(option["rate"])), range(SEEDS)
-    )
+    middle = sizing.one(option, team)
+    slow = middle.slower(*sizing.factors(option, "_high"))
+    count = len(middle.calls.prompt)
+
+    def search(seed):
+        one = middle.asked(load.stream(team, count, seed)) if seed else middle
+        return sizing.carried(one, team, float(option["rate"]))
+
+    found = sizing.threads(search, range(SEEDS))
     rates = np.array([each.rate for each in found])
     best = found[int(np.argsort(rates)[SEEDS // 2])]
     curve = _curve(middle, slow, np.linspace(0.04, 1.0, POINTS) * _widest(middle, best, planned))

@@ -1,60 +1,30 @@
 """The scheduler of `simulation`, compiled: what runs in each step, on which replica, for how long.
 
-Plain loops over arrays that are changed in place; `simulation` checks what goes in and explains
-what comes out. Compiled at first use, then read from the cache on disk.
+Plain loops over the records of `simulation.State`, which are changed in place; `simulation` checks
+what goes in and explains what comes out. A sequence that decodes gains one token in every step of
+its replica, so its counts are kept less the steps: a step then costs the same however many
+sequences it has. Compiled at first use, then read from the cache on disk.
 """
 
 from heapq import heappop, heappush
-from typing import NamedTuple
 
 import numpy as np
 from numba import njit
+
+# a record of arrays that is passed to a function is copied, which costs as much as a step
+inlined = njit(cache=True, nogil=True, forceinline=True)
 
 NONE, POOL = -1, -2  # no successor; the next request of the pool that nobody has asked yet
 ENDLESS = 1 << 60
 
 
-class State(NamedTuple):
-    """Arrays that the compiled functions change: per replica (R), place (R x B), request (N)."""
-
-    clock: np.ndarray
-    running: np.ndarray  # R
-    waiting: np.ndarray
-    head: np.ndarray  # of the queue, a linked list through `behind`
-    tail: np.ndarray
-    used: np.ndarray  # blocks of running requests
-    kept: np.ndarray  # blocks of ended requests that a successor may find, oldest overwritten first
-    oldest: np.ndarray
-    newest: np.ndarray
-    place: np.ndarray  # R x B: running requests, oldest first
-    chunk: np.ndarray  # R x B: prompt tokens of this step
-    behind: np.ndarray  # N
-    newer: np.ndarray
-    older: np.ndarray
-    left: np.ndarray  # tokens that an ended request has left in the cache
-    held: np.ndarray  # tokens in the cache
-    todo: np.ndarray  # prompt tokens still to compute
-    generated: np.ndarray
-    predecessor: np.ndarray
-    pool: np.ndarray  # 1: next request of the pool
-    alive: np.ndarray  # R
-
-
-@njit(cache=True, nogil=True)
-def _shift(engine):
-    """Blocks are powers of two: a shift is much quicker than a division."""
-    shift = 0
-    while (1 << shift) < engine.block_tokens:
-        shift += 1
-    return shift
-
-
-@njit(cache=True, nogil=True)
+@inlined
 def _blocks(tokens, shift):
+    """Blocks are powers of two: a shift is much quicker than a division."""
     return (tokens + (1 << shift) - 1) >> shift
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def _steps_until(engine, n, context, most, room):
     """Steps of n sequences, at most `most` and none begun after `room` seconds; and their time."""
     row, contexts = engine.step_time[n - 1], engine.contexts
@@ -82,284 +52,310 @@ def _steps_until(engine, n, context, most, room):
     return steps, spent
 
 
-@njit(cache=True, nogil=True)
-def _forget(state, q, r):
+@inlined
+def _forget(calls, here, r):
     """Take what an ended request left out of the list of what may be found again."""
-    before, after = state.older[r], state.newer[r]
+    before, after = calls[r].older, calls[r].newer
     if before >= 0:
-        state.newer[before] = after
+        calls[before].newer = after
     else:
-        state.oldest[q] = after
+        here.oldest = after
     if after >= 0:
-        state.older[after] = before
+        calls[after].older = before
     else:
-        state.newest[q] = before
-    state.left[r] = 0
+        here.newest = before
+    calls[r].left = 0
 
 
-@njit(cache=True, nogil=True)
-def _overwrite(state, engine, q):
+@inlined
+def _overwrite(calls, here, blocks, shift):
     """Blocks in use push out what ended requests left: the oldest first, its last tokens first."""
-    shift = _shift(engine)
-    if engine.blocks == 0:
-        return
-    while state.used[q] + state.kept[q] > engine.blocks and state.oldest[q] >= 0:
-        r = state.oldest[q]
-        over = min(state.used[q] + state.kept[q] - engine.blocks, state.left[r] >> shift)
-        state.kept[q] -= over
-        state.left[r] -= over << shift
-        if state.left[r] < 1 << shift:
-            _forget(state, q, r)
+    while here.used + here.kept > blocks and here.oldest >= 0:
+        call = calls[here.oldest]
+        over = min(here.used + here.kept - blocks, call.left >> shift)
+        here.kept -= over
+        call.left -= over << shift
+        if call.left < 1 << shift:
+            _forget(calls, here, here.oldest)
 
 
-@njit(cache=True, nogil=True)
-def _preempt(state, engine, out, q):
+@inlined
+def _decode(here, phase, call):
+    """A request's prompt is computed: it decodes."""
+    here.decoding += 1
+    here.context += call.held
+    call.held -= here.steps
+    call.generated -= here.steps
+    phase[call.held & (len(phase) - 1)] += 1
+    here.soonest = min(here.soonest, call.output - call.generated)
+
+
+@inlined
+def _leave(here, phase, call):
+    """A request decodes no more."""
+    phase[call.held & (len(phase) - 1)] -= 1
+    call.held += here.steps
+    call.generated += here.steps
+    here.context -= call.held
+    here.decoding -= 1
+
+
+@inlined
+def _preempt(state, q, shift):
     """The newest running request gives its cache back and waits in front."""
-    state.running[q] -= 1
-    r = state.place[q, state.running[q]]
-    state.used[q] -= _blocks(state.held[r], _shift(engine))
-    state.held[r] = 0
-    out.preemptions[r] += 1
-    state.behind[r] = state.head[q]
-    state.head[q] = r
-    if state.waiting[q] == 0:
-        state.tail[q] = r
-    state.waiting[q] += 1
-    return r
+    here = state.replicas[q]
+    here.running -= 1
+    r = state.place[q, here.running]
+    call = state.calls[r]
+    if here.decoding > here.running:
+        _leave(here, state.phase[q], call)
+    here.used -= _blocks(call.held, shift)
+    call.held = 0
+    call.preemptions += 1
+    call.behind = here.head
+    here.head = r
+    if here.waiting == 0:
+        here.tail = r
+    here.waiting += 1
 
 
-@njit(cache=True, nogil=True)
-def _work(requests, engine, out, r, begin, end):
-    """Prefill time of a span of a request's tokens: its share of the whole prompt's work."""
-    curve, prompt = engine.curvature, float(requests.prompt[r])
-    if out.hit[r] >= requests.history[r]:
-        start, work = float(requests.history[r]), requests.work_after[r]
+@inlined
+def _prefill(here, call, curve, chunk, shift):
+    """Compute the prompt tokens that come next; their share of the whole prompt's work."""
+    prompt, begin = float(call.prompt), call.held
+    if call.hit >= call.history:
+        start, work = float(call.history), call.work_after
     else:
-        start, work = float(requests.cached[r]), requests.work[r]
+        start, work = float(call.cached), call.work
     whole = (prompt - start) * (1.0 + curve * (prompt + start))
-    return work * (end - begin) * (1.0 + curve * (end + begin)) / whole
+    here.used += _blocks(begin + chunk, shift) - _blocks(begin, shift)
+    here.prefilled += chunk
+    call.held += chunk
+    call.todo -= chunk
+    return work * chunk * (1.0 + curve * (2 * begin + chunk)) / whole
 
 
-@njit(cache=True, nogil=True)
-def _admit(state, requests, engine, out, q, budget):
+@inlined
+def _admit(state, engine, q, budget, shift):
     """Start waiting requests while place, cache and budget last; time of their first chunks."""
-    shift, most, work = _shift(engine), len(engine.step_time), 0.0
-    while budget > 0 and state.running[q] < most and state.waiting[q] > 0:
-        r = state.head[q]
-        total = requests.prompt[r] + state.generated[r]
-        ended = state.predecessor[r]
-        found = requests.cached[r]
+    calls, here, work = state.calls, state.replicas[q], 0.0
+    while budget > 0 and here.running < len(engine.step_time) and here.waiting > 0:
+        r = here.head
+        call = calls[r]
+        total = call.prompt + call.generated
+        ended = call.predecessor
+        found = call.cached
         if ended >= 0:
-            found = max(found, min(requests.history[r], state.left[ended]))
+            found = max(found, min(call.history, calls[ended].left))
         chunk = min(total - found, budget)
         asked = total if engine.whole_prompt else found + chunk
-        if engine.blocks > 0 and _blocks(asked, shift) > engine.blocks - state.used[q]:
+        if engine.blocks > 0 and _blocks(asked, shift) > engine.blocks - here.used:
             break
-        if ended >= 0 and state.left[ended] > 0:
-            state.kept[q] -= state.left[ended] >> shift
-            _forget(state, q, ended)
-        state.head[q] = state.behind[r]
-        state.waiting[q] -= 1
-        state.place[q, state.running[q]] = r
-        state.chunk[q, state.running[q]] = chunk
-        state.running[q] += 1
-        out.hit[r] = found
-        if np.isnan(out.admitted[r]):
-            out.admitted[r] = state.clock[q]
-        state.held[r] = found + chunk
-        state.todo[r] = total - found
-        state.used[q] += _blocks(state.held[r], shift)
+        if ended >= 0 and calls[ended].left > 0:
+            here.kept -= calls[ended].left >> shift
+            _forget(calls, here, ended)
+        here.head = call.behind
+        here.waiting -= 1
+        state.place[q, here.running] = r
+        here.running += 1
+        if np.isnan(call.admitted):
+            call.admitted = here.clock
+        call.hit = found
+        call.held = found
+        call.todo = total - found
+        here.used += _blocks(found, shift)
+        work += _prefill(here, call, engine.curvature, chunk, shift)
         budget -= chunk
-        work += _work(requests, engine, out, r, found, found + chunk)
     return work
 
 
-@njit(cache=True, nogil=True)
-def _finish(state, requests, engine, out, q, r, release):
-    out.finished[r] = state.clock[q]
-    shift = _shift(engine)
-    state.used[q] -= _blocks(state.held[r], shift)
-    following = requests.successor[r]
-    if following >= 0 and requests.history[following] > requests.cached[following]:
-        state.left[r] = state.held[r] >> shift << shift
-        state.kept[q] += state.left[r] >> shift
-        state.older[r], state.newer[r] = state.newest[q], -1
-        if state.newest[q] >= 0:
-            state.newer[state.newest[q]] = r
+@inlined
+def _finish(state, q, r, shift, release):
+    calls, here = state.calls, state.replicas[q]
+    call = calls[r]
+    call.finished = here.clock
+    here.used -= _blocks(call.held, shift)
+    following = call.successor
+    if following == NONE:
+        return False
+    if following >= 0 and calls[following].history > calls[following].cached:
+        call.left = call.held >> shift << shift
+        here.kept += call.left >> shift
+        call.older, call.newer = here.newest, -1
+        if here.newest >= 0:
+            calls[here.newest].newer = r
         else:
-            state.oldest[q] = r
-        state.newest[q] = r
+            here.oldest = r
+        here.newest = r
     if following == POOL:
         following = state.pool[0]
-        while following < len(requests.arrival) and not np.isnan(requests.arrival[following]):
+        while following < len(calls) and not np.isnan(calls[following].arrival):
             following += 1
         state.pool[0] = following + 1
-        if following >= len(requests.arrival):
-            following = NONE
-    if following >= 0:
-        heappush(release, (state.clock[q] + requests.pause[following], following))
-        return True
-    return False
+        if following >= len(calls):
+            return False
+    heappush(release, (here.clock + calls[following].pause, following))
+    return True
 
 
-@njit(cache=True, nogil=True)
-def _advance(state, requests, engine, out, q, until, skip, release):
+@inlined
+def _advance(state, engine, q, until, skip, shift, release):
     """Run a replica until its clock reaches `until`, it is idle, or an end releases a request."""
-    shift = _shift(engine)
+    calls, here = state.calls, state.replicas[q]
+    place, phase = state.place[q], state.phase[q]
     inside = (1 << shift) - 1
-    while state.clock[q] < until and state.running[q] + state.waiting[q] > 0:
+    while here.clock < until and here.running + here.waiting > 0:
         # what runs: one token of each sequence, then the chunk of a prompt that was cut
-        decoding, context, work, preempted = 0, 0, 0.0, False
-        budget = engine.max_num_batched_tokens
-        least = ENDLESS
-        for i in range(state.running[q]):
-            r = state.place[q, i]
-            state.chunk[q, i] = 0
-            if state.todo[r] == 0:
-                budget -= 1
-        i = 0
-        while i < state.running[q]:
-            r = state.place[q, i]
-            cut = state.todo[r] > 0
-            new = min(state.todo[r], budget) if cut else 1
-            need = 1 if state.held[r] & inside == 0 else 0
-            if cut:
-                need = _blocks(state.held[r] + new, shift) - _blocks(state.held[r], shift)
-            while engine.blocks > 0 and need > engine.blocks - state.used[q]:
-                preempted = True
-                lost = _preempt(state, engine, out, q)
-                if lost == r:
-                    break
-                if state.todo[lost] == 0:
-                    budget += 1
-            if i >= state.running[q]:
-                break
-            state.used[q] += need
-            if cut:
-                work += _work(requests, engine, out, r, state.held[r], state.held[r] + new)
-                state.chunk[q, i] = new
-                budget -= new
-            else:
-                decoding += 1
-                context += state.held[r]
-                least = min(least, requests.output[r] - state.generated[r])
-            state.held[r] += new
-            i += 1
-        admitted_from = state.running[q]
+        budget = engine.max_num_batched_tokens - here.decoding
+        new, need, preempted = 0, phase[-here.steps & inside], False
+        cut = here.running > here.decoding
+        if cut:
+            call = calls[place[here.running - 1]]
+            new = min(call.todo, budget)
+            need += _blocks(call.held + new, shift) - _blocks(call.held, shift)
+        while engine.blocks > 0 and need > engine.blocks - here.used:
+            _preempt(state, q, shift)
+            need, preempted, cut = phase[-here.steps & inside], True, False
+        decoding, context, work = here.decoding, here.context, 0.0
+        here.used += phase[-here.steps & inside]
+        if cut:
+            work += _prefill(here, call, engine.curvature, new, shift)
         if not preempted:
-            work += _admit(state, requests, engine, out, q, budget)
-        _overwrite(state, engine, q)
-        out.peak_blocks[q] = max(out.peak_blocks[q], state.used[q])
-        prefilling = work > 0.0 or state.running[q] > admitted_from or decoding < state.running[q]
+            work += _admit(state, engine, q, budget - new, shift)
+        prefilling = decoding < here.running
 
-        steps = 1
+        steps, spent = 1, 0.0
         if prefilling or preempted or not skip:
-            spent = 0.0
             if decoding > 0:
                 _, spent = _steps_until(engine, decoding, context / decoding, 1, np.inf)
             if prefilling:
                 spent += work * (engine.sharing if decoding > 0 else 1.0) + engine.launch_time
         else:
-            most = least
+            most = here.soonest - here.steps
             if engine.blocks > 0:
-                free = engine.blocks - state.used[q]
+                free = engine.blocks - here.used
                 most = min(most, 1 + (free // decoding << shift))
             steps, spent = _steps_until(
-                engine, decoding, context / decoding, most, until - state.clock[q]
+                engine, decoding, context / decoding, most, until - here.clock
             )
-            if steps > 1:
-                used = 0
-                for i in range(state.running[q]):
-                    r = state.place[q, i]
-                    state.held[r] += steps - 1
-                    used += _blocks(state.held[r], shift)
-                state.used[q] = used
-                _overwrite(state, engine, q)
-                out.peak_blocks[q] = max(out.peak_blocks[q], used)
+            here.used += decoding * ((steps - 1) >> shift)
+            for j in range(1, 1 + ((steps - 1) & inside)):
+                here.used += phase[-(here.steps + j) & inside]
+        if engine.blocks > 0:
+            _overwrite(calls, here, engine.blocks, shift)
+        here.peak_blocks = max(here.peak_blocks, here.used)
 
-        state.clock[q] += spent
-        out.busy[q] += spent
-        out.steps[q] += steps
-        out.running_time[q] += state.running[q] * spent
-        out.system_time[q] += (state.running[q] + state.waiting[q]) * spent
-        out.decoded[q] += steps * decoding
+        here.clock += spent
+        here.busy += spent
+        here.steps += steps
+        here.context += steps * decoding
+        here.running_time += here.running * spent
+        here.system_time += (here.running + here.waiting) * spent
+        here.decoded += steps * decoding
 
-        released, kept = False, 0
-        for i in range(state.running[q]):
-            r, chunk = state.place[q, i], state.chunk[q, i]
-            if chunk > 0:
-                state.todo[r] -= chunk
-                out.prefilled[q] += chunk
-            if state.todo[r] == 0:
-                state.generated[r] += 1 if chunk > 0 else steps
-                if np.isnan(out.first_token[r]):
-                    out.first_token[r] = state.clock[q]
-                if state.generated[r] >= requests.output[r]:
-                    if _finish(state, requests, engine, out, q, r, release):
-                        released = True
-                    continue
-            state.place[q, kept] = r
-            kept += 1
-        state.running[q] = kept
-        if released:
+        changed = prefilling or here.steps >= here.soonest
+        if changed and _ended(state, q, decoding, shift, release):
             return True
     return False
 
 
-@njit(cache=True, nogil=True)
-def _fail(state, requests, engine, out, q, time, release):
+@inlined
+def _ended(state, q, decoding, shift, release):
+    """Requests with all their tokens end, those with their first decode; is another released?"""
+    here, place, phase = state.replicas[q], state.place[q], state.phase[q]
+    released, kept, soonest = False, 0, here.soonest
+    if here.steps >= soonest:
+        here.soonest = ENDLESS
+        for i in range(decoding):
+            call = state.calls[place[i]]
+            ends = call.output - call.generated
+            if ends > here.steps:
+                here.soonest = min(here.soonest, ends)
+                place[kept] = place[i]
+                kept += 1
+            else:
+                _leave(here, phase, call)
+                released |= _finish(state, q, place[i], shift, release)
+    else:
+        kept = decoding
+    for i in range(decoding, here.running):
+        r = place[i]
+        call = state.calls[r]
+        if call.todo == 0:
+            call.generated += 1
+            if np.isnan(call.first_token):
+                call.first_token = here.clock
+            if call.generated >= call.output:
+                released |= _finish(state, q, r, shift, release)
+                continue
+            _decode(here, phase, call)
+        place[kept] = r
+        kept += 1
+    here.running = kept
+    return released
+
+
+@inlined
+def _fail(state, q, time, release):
     """A replica is lost: everything on it starts again elsewhere."""
-    state.alive[q] = 0
-    r = state.head[q]
-    for i in range(state.running[q] + state.waiting[q]):
-        if i < state.running[q]:
+    here = state.replicas[q]
+    here.alive = 0
+    r = here.head
+    for i in range(here.running + here.waiting):
+        if i < here.running:
             lost = state.place[q, i]
         else:
-            lost, r = r, state.behind[r]
+            lost, r = r, state.calls[r].behind
         heappush(release, (time, lost))
-        out.restarts[lost] += 1
-        out.first_token[lost] = np.nan
-        state.held[lost], state.generated[lost] = 0, 0
-    state.running[q], state.waiting[q], state.used[q] = 0, 0, 0
+        call = state.calls[lost]
+        call.restarts += 1
+        call.first_token = np.nan
+        call.held, call.generated = 0, 0
+    here.running, here.decoding, here.waiting, here.used, here.context = 0, 0, 0, 0, 0
+    here.soonest = ENDLESS
+    state.phase[q] = 0
 
 
-@njit(cache=True, nogil=True)
-def _route(state, wanted, r):
+@inlined
+def _route(replicas, wanted):
     """The replica that was wanted, else the one with fewest requests; -1 when none is alive."""
-    if wanted[r] >= 0 and state.alive[wanted[r]] == 1:
-        return wanted[r]
-    best = -1
-    for q in range(len(state.alive)):
-        here = state.running[q] + state.waiting[q]
-        if state.alive[q] == 1 and (best < 0 or here < state.running[best] + state.waiting[best]):
-            best = q
+    if wanted >= 0 and replicas[wanted].alive == 1:
+        return wanted
+    best, least = -1, ENDLESS
+    for q in range(len(replicas)):
+        here = replicas[q].running + replicas[q].waiting
+        if replicas[q].alive == 1 and here < least:
+            best, least = q, here
     return best
 
 
 @njit(cache=True, nogil=True)
-def run(state, requests, engine, out, opened, wanted, changes, skip):
+def run(state, engine, opened, wanted, changes, skip):
+    calls, replicas = state.calls, state.replicas
     release = [(0.0, 0)]
     heappop(release)
-    position, change, end = 0, 0, len(opened)
+    position, change, end, shift = 0, 0, len(opened), 0
+    while (1 << shift) < engine.block_tokens:
+        shift += 1
     while True:
-        time = requests.arrival[opened[position]] if position < end else np.inf
+        time = calls[opened[position]].arrival if position < end else np.inf
         if len(release) > 0:
             time = min(time, release[0][0])
         changing = change < len(changes) and changes[change, 0] <= time
         if changing:
             time = changes[change, 0]
         again = False
-        for q in range(len(state.clock)):
-            again |= _advance(state, requests, engine, out, q, time, skip, release)
+        for q in range(len(replicas)):
+            again |= _advance(state, engine, q, time, skip, shift, release)
         if again:
             continue
         if changing:
             q = int(changes[change, 1])
             if changes[change, 2] > 0:
-                state.alive[q] = 1
-                state.clock[q] = max(state.clock[q], time)
+                replicas[q].alive = 1
+                replicas[q].clock = max(replicas[q].clock, time)
             else:
-                _fail(state, requests, engine, out, q, time, release)
+                _fail(state, q, time, release)
             change += 1
             continue
         if time == np.inf:
@@ -369,23 +365,25 @@ def run(state, requests, engine, out, opened, wanted, changes, skip):
         else:
             r = opened[position]
             position += 1
-        if np.isnan(out.arrival[r]):
-            out.arrival[r] = time
-        q = _route(state, wanted, r)
-        total = requests.prompt[r] + requests.output[r]
+        call = calls[r]
+        if np.isnan(call.arrival):
+            call.arrival = time
+        q = _route(replicas, wanted[r])
+        total = call.prompt + call.output
         if q < 0 and change < len(changes):
             heappush(release, (changes[change, 0], r))
             continue
-        if q < 0 or (engine.blocks > 0 and _blocks(total, _shift(engine)) > engine.blocks):
-            out.rejected[r] = True
+        if q < 0 or (engine.blocks > 0 and _blocks(total, shift) > engine.blocks):
+            call.rejected = 1
             continue
-        out.replica[r] = q
-        if state.running[q] + state.waiting[q] == 0:
-            state.clock[q] = max(state.clock[q], time)
-        out.system_time[q] += state.clock[q] - time
-        if state.waiting[q] == 0:
-            state.head[q] = r
+        call.replica = q
+        here = replicas[q]
+        if here.running + here.waiting == 0:
+            here.clock = max(here.clock, time)
+        here.system_time += here.clock - time
+        if here.waiting == 0:
+            here.head = r
         else:
-            state.behind[state.tail[q]] = r
-        state.tail[q] = r
-        state.waiting[q] += 1
+            calls[here.tail].behind = r
+        here.tail = r
+        here.waiting += 1

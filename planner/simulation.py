@@ -136,6 +136,37 @@ class Outcome(NamedTuple):
     peak_blocks: np.ndarray
 
 
+def _record(times, counts):
+    return np.dtype([*((x, "f8") for x in times.split()), *((x, "i8") for x in counts.split())])
+
+
+# `left` in the cache for a successor by an ended request, in a list from `older` to `newer`;
+# `behind` it waits another; `todo`: prompt tokens still to compute; `held` in the cache and
+# `generated`: tokens, in decode less the steps of the replica
+CALL = _record(
+    "arrival work work_after pause admitted first_token finished",
+    "prompt output cached history successor predecessor replica preemptions restarts hit rejected "
+    "left older newer behind todo held generated",
+)
+# `context`: tokens in the cache of all that decode; `soonest`: steps after which one of them ends;
+# blocks `used` by who runs, and `kept` of who has ended, the oldest overwritten first
+REPLICA = _record(
+    "clock busy running_time system_time",
+    "steps prefilled decoded peak_blocks alive running decoding waiting head tail context soonest "
+    "used kept oldest newest",
+)
+
+
+class State(NamedTuple):
+    """Records that the compiled scheduler changes."""
+
+    calls: np.ndarray  # N
+    replicas: np.ndarray  # R
+    place: np.ndarray  # R x B: running requests, oldest first; at most the last is still prefilled
+    phase: np.ndarray  # R x block: sequences in decode by the place of their last token in a block
+    pool: np.ndarray  # 1: next request of the pool
+
+
 def simulate(requests, engine, *, replicas=1, wanted=None, outages=(), skip=True):
     """
     Serve requests until all have ended.
@@ -212,46 +243,39 @@ def simulate(requests, engine, *, replicas=1, wanted=None, outages=(), skip=True
         raise ValueError(
             f"wanted has {wanted.size} entries for {count} requests; give one for each"
         )
-    if np.any(wanted >= replicas):
+    if wanted.max(initial=-1) >= replicas:
         raise ValueError(f"wanted = {wanted.max()} is no replica; give 0 to {replicas - 1}")
-    from planner.scheduler import State, run  # compiled: who only asks closed forms need not wait
+    # compiled: who only asks closed forms need not wait
+    from planner.scheduler import ENDLESS, run
 
-    state = State(
-        np.zeros(replicas),
-        *np.zeros((6, replicas), dtype=np.int64),
-        *np.full((2, replicas), -1),
-        *np.zeros((2, replicas, places), dtype=np.int64),
-        *np.full((3, count), -1),
-        *np.zeros((4, count), dtype=np.int64),
-        np.full(count, -1),
-        np.zeros(1, dtype=np.int64),
-        np.ones(replicas, dtype=np.int64),
-    )
+    calls, each = np.zeros(count, CALL), np.zeros(replicas, REPLICA)
+    for name, values in requests._asdict().items():
+        calls[name] = values
+    for name in ("admitted", "first_token", "finished"):
+        calls[name] = np.nan
+    calls["predecessor"] = calls["replica"] = NONE
     named = np.flatnonzero(following >= 0)
-    state.predecessor[following[named]] = named
-    out = Outcome(
-        requests.arrival.copy(),
-        *np.full((3, count), np.nan),
-        *np.zeros((4, count), dtype=np.int64),
-        np.zeros(count, dtype=bool),
-        np.zeros(replicas),
-        np.zeros(replicas, dtype=np.int64),
-        *np.zeros((2, replicas)),
-        *np.zeros((3, replicas), dtype=np.int64),
-    )
-    out.replica[:] = -1
+    calls["predecessor"][following[named]] = named
+    each["alive"], each["soonest"] = 1, ENDLESS
+    each["oldest"] = each["newest"] = -1
+    place = np.zeros((replicas, places), dtype=np.int64)
+    phase = np.zeros((replicas, engine.block_tokens), dtype=np.int64)
+    state = State(calls, each, place, phase, np.zeros(1, dtype=np.int64))
     opened = np.flatnonzero(~np.isnan(requests.arrival))
     opened = opened[np.argsort(requests.arrival[opened], kind="stable")]
-    changes = np.array(changes, dtype=float).reshape(-1, 3)
-    run(state, requests, engine, out, opened, wanted, changes, skip)
-    return out
+    run(state, engine, opened, wanted, np.array(changes, dtype=float).reshape(-1, 3), skip)
+    out = {
+        name: np.ascontiguousarray((calls if name in CALL.names else each)[name])
+        for name in Outcome._fields
+    }
+    return Outcome(**out | {"rejected": out["rejected"] > 0})
 
 
 def _checked_requests(requests):
-    """One type for the compiled code (writable copies), and lengths that can be served."""
+    """One type for the compiled code, and lengths that can be served."""
     whole = ("prompt", "output", "cached", "history", "successor")
     arrays = {
-        name: np.array(value, dtype=np.int64 if name in whole else np.float64)
+        name: np.asarray(value, dtype=np.int64 if name in whole else np.float64)
         for name, value in requests._asdict().items()
     }
     lengths = {name: array.shape for name, array in arrays.items()}
@@ -259,20 +283,18 @@ def _checked_requests(requests):
         raise ValueError(f"requests have different lengths {lengths}; give one entry per request")
     for name in ("prompt", "output", "cached", "work", "work_after", "pause"):
         least = 1 if name in ("prompt", "output") else 0
-        wrong = ~((arrays[name] >= least) & (arrays[name] < np.inf))
-        if wrong.any():
-            value = arrays[name][wrong][0]
+        array = arrays[name]
+        # not a number is no less and no more, and fails too
+        if array.size and not (array.min() >= least and array.max() < np.inf):
+            value = array[~((array >= least) & (array < np.inf))][0]
             raise ValueError(f"{name} = {value} is no length or time; give {least} or more")
     if np.isinf(arrays["arrival"]).any():
         raise ValueError("arrival = inf; give a time, or NaN where another request releases it")
     named = arrays["successor"][arrays["successor"] >= 0]
     known = named[named < len(arrays["prompt"])]
-    once = len(np.unique(named)) == len(known) == len(named)
-    if (
-        not once
-        or np.any(arrays["successor"] < POOL)
-        or not np.isnan(arrays["arrival"][known]).all()
-    ):
+    once = len(known) == len(named) and np.bincount(known).max(initial=0) <= 1
+    least = arrays["successor"].min(initial=NONE)
+    if not once or least < POOL or not np.isnan(arrays["arrival"][known]).all():
         raise ValueError(
             f"successor = {arrays['successor'].max(initial=NONE)}: name each request once at most, "
             "among those whose arrival is NaN; or give NONE or POOL"

@@ -21,6 +21,7 @@ LEAST_CALLS, MOST_CALLS = 5000, 15_000
 MEAN_LATENCIES = 50  # a run lasts at least so many
 TOLERANCE = 0.02  # of the rate
 QUIET = 0.02  # of a load: hardly anybody meets another call
+NEAR = 0.9  # of the highest load: try that first
 LIMITS = tuple(f"{what}_{q}" for what in ("ttft", "tpot") for q in QUANTILES)
 
 
@@ -96,62 +97,69 @@ def carried(one: Replica, team: Team, guess: float = np.nan) -> Carried:
     -----
     The same calls at every load (common random numbers).
     """
-    top = team.policy.highest_utilisation * one.saturated
+    top = team.policy.highest_utilisation * one.saturated * (1 - 1e-9)  # no rounding above it
     start = min(guess, top) if guess > 0 else 0.5 * top
+    full = one.saturated
     if np.isfinite(one.think_time):
+        full *= one.think_time + 1.0
         start, top = max(start * (one.think_time + 1.0), 1.0), np.inf
-    most, seen, binds = _search(one, team, start, top, TOLERANCE)
+    most, seen, binds = _search(one, team, top if start > NEAR * top else start, top, full)
     rate = seen.rate if np.isfinite(one.think_time) and most > 0 else most
     return Carried(most, rate, one.saturated, binds, one.wall, seen)
 
 
-def _search(one, team, start, top, tolerance):
-    """Largest load within the limits: along the slope of log excess, then between two loads."""
+def _search(one, team, start, top, full):
+    """Largest load within the limits, by secants of log excess over log load."""
     whole = np.isfinite(one.think_time)
     tried, low, high, binds = {}, 0.0, np.inf, "headroom"
-    load = min(start, top)
+    load = start
     for _ in range(16):
         load = max(round(load), 1) if whole else load
         if load in tried:
             break
         seen = one.see(load)
         excess, limit = broken(seen, team)
-        tried[load] = excess, seen
+        tried[load] = excess, limit, seen
         if excess <= 1:
             low = load
-            if load >= top or excess > 1 - tolerance:
+            near = excess > 1 - TOLERANCE * (_slope(tried, load) or 1.0)
+            if load >= top or (near and load > QUIET * start):
                 binds = limit
                 break
         else:
             high, binds = load, limit
-        if high <= low * (1 + tolerance) or high <= QUIET * start:
+        if high <= low * (1 + TOLERANCE) or high <= QUIET * start:
             break
-        load = min(_next(tried, low, high), top)
-    return low, tried[low if low > 0 else min(tried)][1], binds
+        load = min(_next(tried, low, high, full, QUIET * start), top)
+    return low, tried[low if low > 0 else min(tried)][-1], binds
 
 
-def _next(tried, low, high):
+def _slope(tried, load):
+    """Of log excess over log load, to the nearest load with the same limit; None without one."""
+    excess, limit, _ = tried[load]
+    others = [x for x in tried if x != load and tried[x][1] == limit and np.isfinite(tried[x][0])]
+    if not others or not np.isfinite(excess):
+        return None
+    near = min(others, key=lambda x: abs(np.log(x / load)))
+    slope = np.log(tried[near][0] / excess) / np.log(near / load)
+    return float(np.clip(slope, 0.3, 4.0))  # where noise or a flat latency hides it
+
+
+def _next(tried, low, high, full, quiet):
+    load = min(tried, key=lambda x: abs(np.log(tried[x][0])))
+    excess, used = tried[load][0], min(load / full, 0.8)
     if low > 0 and np.isfinite(high):
-        below, above = np.log(tried[low][0]), np.log(tried[high][0])
-        if not np.isfinite(above):
+        # another limit at each end is a knee, which misleads secants; and none may creep
+        if tried[low][1] != tried[high][1] or len(tried) % 4 == 0:
             return np.sqrt(low * high)
-        if len(tried) % 3 == 0:  # where latency rises late, the chord alone would creep
-            return np.sqrt(low * high)
-        share = (below + 0.005) / (below - above)  # a hair inside the limit
-        return low * (high / low) ** np.clip(share, 0.1, 0.9)
-    load = low if low > 0 else high
-    excess = tried[load][0]
-    if len(tried) == 2 and load == high and excess > 1.05:
-        return QUIET * max(tried)  # is it ever kept, with nobody else there?
+    elif low == 0 and quiet not in tried and excess * (1 - used * (len(tried) < 3)) > 1.05:
+        return quiet  # more than a queue explains: is it ever kept, with nobody else there?
     if not np.isfinite(excess):
         return load / 2
-    slope = 1.0
-    if len(tried) > 1:
-        a, b = sorted(tried)[-2:] if low > 0 else sorted(tried)[:2]
-        slope = np.log(tried[b][0] / tried[a][0]) / np.log(b / a)
-    if not slope > 0.3:  # flat latencies rise late: go further
-        return load * (2.0 if low > 0 else 0.5)
-    return load * np.clip((0.99 / excess) ** (1 / min(slope, 3.0)), 0.4, 2.5)
+    slope = _slope(tried, load) or max(3.0 * used, 0.3)  # as 144 searches had it
+    load *= np.clip(excess ** (-1 / slope), 0.4, 2.5) * (1 - TOLERANCE / 2)
+    margin = 1 + TOLERANCE / 2
+    return np.clip(load, min(low * margin, np.sqrt(low * high)), high / margin) if low > 0 else load
 
 
 def calls_needed(served: serving.Serving, rate: np.ndarray) -> np.ndarray:
@@ -192,11 +200,11 @@ def one(option: pd.Series, team: Team, seed: int = 0, end: str = "") -> Replica:
     decided = option.get("decided_by") == "simulation"
     rate = float(option["rate_closed"] if decided else option["rate"])
     calls = load.stream(team, calls_needed(served, np.array([rate]))[0], seed)
-    return load.replica(served, 0, calls, *_factors(option, end))
+    return load.replica(served, 0, calls, *factors(option, end))
 
 
-def _factors(option, end):
-    """From the middle of the band of steps and of prefills to one of its ends."""
+def factors(option, end):
+    """Factors on decode steps and prefills: from the middle of the band to one of its ends. [1]"""
     if not end:
         return 1.0, 1.0
     return tuple(float(option[f"{t}_alone{end}"] / option[f"{t}_alone"]) for t in ("tpot", "ttft"))
@@ -241,7 +249,9 @@ def decide(options: pd.DataFrame, team: Team, seed: int = 0) -> pd.DataFrame:
         # the slow end decides whether an option is certain; the fast end only bounds the cost
         # below. Where the closed forms missed the middle, they miss the slow end likewise.
         missed = middle.rate / row["rate"] if row["rate"] > 0 and middle.rate > 0 else 1.0
-        slow = load.replica(served, i, streams[LEAST_CALLS], *_factors(row, "_high"))
+        if needed[i] > LEAST_CALLS:
+            one = one.asked(streams[LEAST_CALLS])
+        slow = one.slower(*factors(row, "_high"))
         return middle, carried(slow, team, row["rate_low"] * missed)
 
     found = threads(answer, range(len(distinct)))

@@ -76,8 +76,10 @@ def lengths(count, mean, variation, *, least=1, most=np.inf, seed=0):
             f"count = {count}, mean = {mean:g}, variation = {variation:g}: give one request or "
             "more, a positive mean and no negative variation"
         )
-    strata = np.random.default_rng(seed).permutation((np.arange(count) + 0.5) / count)
-    normal = np.fromiter(map(NormalDist().inv_cdf, strata), float, count)
+    below = (np.arange((count + 1) // 2) + 0.5) / count  # the law's other half is its mirror
+    half = np.fromiter(map(NormalDist().inv_cdf, below), float, len(below))
+    normal = np.concatenate([half, -half[: count // 2][::-1]])
+    normal = np.random.default_rng(seed).permutation(normal)
     tokens = np.exp(np.sqrt(np.log1p(variation**2)) * normal)
     tokens, factor = tokens / tokens.mean(), 1.0
     for _ in range(20):  # what clipping takes away is given to the others
