@@ -1,7 +1,7 @@
 """
 Speed of the three things that are repeated: estimates, plans, reports. Measured here, in one run.
 
-    python benchmarks/bench.py [estimates] [answers] [load] [plans] [reports]
+    python benchmarks/bench.py [estimates] [answers] [load] [plans] [reports] [checked] [flat]
 
 There are no marks to pass: times depend on the machine, so that ratios are printed beside them.
 """
@@ -12,7 +12,6 @@ import platform
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 import types
 from contextlib import contextmanager
@@ -213,7 +212,6 @@ def bench_plans(records):
     top, size = outcome.total.shape
     print(f"  {size:,} draws, {top} options {drawn:>10,.2f} s")
     bench_moves(records)
-    return again / len(teams)
 
 
 def bench_moves(records, moves=20):
@@ -280,30 +278,9 @@ def seventy_billion():
     return asked, engine
 
 
-def bench_reports(plan_time):
-    """Every team's report, one after the other, in a temporary folder."""
-    from planner import report
-
-    times = []
-    with tempfile.TemporaryDirectory() as folder:
-        for path in sorted(TEAMS.glob("*.toml")):
-            start = time.perf_counter()
-            report.render(path, Path(folder))
-            times.append(time.perf_counter() - start)
-    later = statistics.median(times[1:] or times)
-    print(f"reports: {len(times)} teams, one process")
-    print(f"  first                   {times[0]:>12,.2f} s")
-    print(
-        f"  each later one          {later:>12,.2f} s (from {min(times):.2f} to {max(times):.2f})"
-    )
-    print(f"  first / later           {times[0] / later:>12,.1f} times as long")
-    if plan_time:
-        print(f"  report / plan           {later / plan_time:>12,.1f} times as long")
-
-
 def main(parts):
     """Run the parts asked for, or all."""
-    known = ("estimates", "answers", "load", "plans", "reports")
+    known = ("estimates", "answers", "load", "plans", "reports", "checked", "flat")
     unknown = set(parts) - set(known)
     if unknown:
         sys.exit(f"no such part: {', '.join(sorted(unknown))}; choose of {', '.join(known)}")
@@ -315,9 +292,13 @@ def main(parts):
         bench_answers()
     if not parts or "load" in parts:
         bench_load()
-    plan_time = bench_plans(records) if not parts or "plans" in parts else None
-    if not parts or "reports" in parts:
-        bench_reports(plan_time)
+    if not parts or "plans" in parts:
+        bench_plans(records)
+    import reports
+
+    for name in ("reports", "checked", "flat"):
+        if not parts or name in parts:
+            getattr(reports, f"bench_{name}")()
 
 
 if __name__ == "__main__":

@@ -44,6 +44,16 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--teams", dest="folder", type=Path, metavar="DIR", help="teams folder")
     report.add_argument("--out", type=Path, default=ROOT / "reports", metavar="DIR")
     report.add_argument("--jobs", type=int, default=2, metavar="N", help="reports at a time")
+    report.add_argument("--force", action="store_true", help="also where nothing has changed")
+    report.add_argument("--only-failed", action="store_true", help="what the last run left open")
+    report.add_argument("--time-limit", type=float, default=300.0, metavar="S", help="of a report")
+    report.add_argument(
+        "--memory-limit", type=float, default=0.0, metavar="GIB", help="of a report"
+    )
+    report.add_argument("--json", action="store_true", help="print what run.json says")
+    report.add_argument(
+        "--dask", default="", metavar="ADDRESS", help="a cluster that does the work"
+    )
     report.set_defaults(run=_report)
 
     plan = commands.add_parser("plan", help="rank a team's options in the terminal")
@@ -80,6 +90,22 @@ def _parser() -> argparse.ArgumentParser:
     calibrate.add_argument("--out", type=Path, metavar="FILE", help="not data/calibration.csv")
     calibrate.set_defaults(run=_calibrate)
 
+    portfolio = commands.add_parser("portfolio", help="all teams together, for procurement")
+    portfolio.add_argument("--teams", dest="folder", type=Path, metavar="DIR", help="teams folder")
+    portfolio.add_argument("--out", type=Path, default=ROOT / "reports", metavar="DIR")
+    portfolio.add_argument("--currency", default="USD", metavar="CODE", help="of every sum")
+    portfolio.set_defaults(run=_portfolio)
+
+    schedule = commands.add_parser("schedule", help="files that run all of this every week")
+    schedule.add_argument("kind", choices=["cron", "systemd", "github", "airflow"])
+    schedule.add_argument("--out", type=Path, metavar="DIR", help="write them here")
+    schedule.set_defaults(run=_schedule)
+
+    doctor = commands.add_parser("doctor", help="is this machine ready for the next run?")
+    doctor.add_argument("--json", action="store_true", help="the same, for a program")
+    doctor.add_argument("--out", type=Path, default=ROOT / "reports", metavar="DIR")
+    doctor.set_defaults(run=_doctor)
+
     model = commands.add_parser("import-model", help="read a Hugging Face config.json")
     model.add_argument("config", type=Path, metavar="config.json")
     model.add_argument("--total", type=float, metavar="N", help="stated total of parameters")
@@ -88,7 +114,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _report(options) -> int:
-    from planner import report, team
+    import json
+
+    from planner import run_record, runner, team
 
     folder = options.folder or team.TEAMS
     paths = [team.find(name) for name in options.teams]
@@ -98,8 +126,18 @@ def _report(options) -> int:
         raise ValueError(
             f"no team to render: name one, or put .toml files into {folder} with --all"
         )
-    results = report.render_all(paths, options.out, jobs=options.jobs)
-    return 0 if all(result["ok"] for result in results) else 1
+    record = runner.run(
+        paths, options.out, jobs=options.jobs, force=options.force,
+        only_failed=options.only_failed, time_limit=options.time_limit,
+        memory_limit=options.memory_limit, cluster=options.dask,
+    )  # fmt: skip
+    if options.json:
+        print(json.dumps(record.content(), indent=1, ensure_ascii=False))
+    else:
+        print(run_record.table(record.teams))
+    if record.trouble:
+        print(f"planner: {record.trouble}", file=sys.stderr)
+    return 1 if record.failed() else 0
 
 
 def _plan(options) -> int:
@@ -191,6 +229,34 @@ def _calibrate(options) -> int:
         print(calibrate.text(each))
     print(f"stored in {calibrate.write(found, options.out)}")
     return 1 if any(each.refused for each in found) else 0
+
+
+def _portfolio(options) -> int:
+    from planner import portfolio_report, team
+
+    folder = options.folder or team.TEAMS
+    summary = portfolio_report.render(folder, options.out, options.currency)
+    print(portfolio_report.line(summary, options.out))
+    return 1 if summary["failed"] else 0
+
+
+def _schedule(options) -> int:
+    from planner import schedules
+
+    found = schedules.files(options.kind)
+    if options.out:
+        print("\n".join(str(path) for path in schedules.write(found, options.out)))
+    else:
+        print(schedules.text(found), end="")
+    return 0
+
+
+def _doctor(options) -> int:
+    from planner import doctor
+
+    found = doctor.checks(options.out)
+    print(doctor.as_json(found) if options.json else doctor.text(found))
+    return 1 if any(check.state == "problem" for check in found) else 0
 
 
 def _import_model(options) -> int:

@@ -19,6 +19,7 @@ from planner.language import label, say, term
 
 TABLE = "application/vnd.planner.table+json"
 FIGURE = "application/vnd.planner.figure+json"
+DRAWING = "application/vnd.planner.drawing+json"
 KEY_FIGURES = "application/vnd.planner.key-figures+json"
 CALLOUT = "application/vnd.planner.callout+json"
 SUMMARY = "application/vnd.planner.summary+json"
@@ -31,6 +32,7 @@ FONT, CHINESE_FONT = "Source Sans Pro", "Noto Sans SC"
 FALLBACKS = {"en": "sans-serif", "zh": "PingFang SC, Microsoft YaHei, Noto Sans CJK SC, sans-serif"}
 FONTS = Path(__file__).parent / "fonts"
 MISSING = "–"
+_deferred = False  # charts stay as they are described until another process draws them
 RANGE = "{low} to {high}"
 # Characters that reverse the reading order of what follows could make a figure read backwards.
 _REORDERING = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -319,7 +321,16 @@ class Drawing(Shown):
                 {**param, "value": self.signals.get(param["name"], param.get("value"))}
                 for param in self.spec["params"]
             ]
-        return {"image/svg+xml": _svg(whole), FIGURE: content}
+        if _deferred:
+            return {DRAWING: {"language": language.current(), "look": whole}, FIGURE: content}
+        return {"image/svg+xml": svg(whole), FIGURE: content}
+
+
+def defer_drawings(yes: bool) -> bool:
+    """Leave the drawing of charts to `document.drawn`, or no longer; what was so before."""
+    global _deferred
+    before, _deferred = _deferred, yes
+    return before
 
 
 def figure(chart, caption: str = "", alt: str = "", *, half: bool = False) -> Drawing:
@@ -462,20 +473,26 @@ def font_directories(chinese: bool = False) -> tuple[str, ...]:
 
 
 @cache
-def _converter(chinese: bool = False):
+def _converter():
     """vl-convert with the report's fonts, so that labels are measured in the font they get."""
     import vl_convert
 
-    for directory in font_directories(chinese):
+    for directory in font_directories(chinese=True):  # whatever was drawn before
         files = Path(directory) / "files"
         vl_convert.register_font_directory(str(files if files.is_dir() else directory))
     return vl_convert
 
 
-def _svg(specification: Mapping) -> str:
+def svg(specification: Mapping) -> str:
+    """A chart as a vector drawing, in the font of the language that is spoken."""
     now = language.current()
-    converter = _converter(now == "zh")
-    drawing = converter.vegalite_to_svg(json.dumps(specification), allowed_base_urls=[])
+    drawing = _converter().vegalite_to_svg(json.dumps(specification), allowed_base_urls=[])
+    # Vega counts its clips on from chart to chart; here each chart begins anew.
+    found = dict.fromkeys(re.findall(r'\bid="([a-z_]+\d+)"', drawing))
+    names = {name: re.sub(r"\d+", str(place), name) for place, name in enumerate(found, 1)}
+    drawing = re.sub(
+        r'(\bid="|url\(#)([a-z_]+\d+)', lambda m: m[1] + names.get(m[2], m[2]), drawing
+    )
     # A browser without the font would fall back to one with serifs.
     name = font()
     return drawing.replace(f'font-family="{name}"', f'font-family="{name}, {FALLBACKS[now]}"')

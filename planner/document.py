@@ -94,6 +94,25 @@ def translated(notebook: Mapping) -> dict:
     return {**notebook, "cells": cells}
 
 
+def drawn(notebook: Mapping) -> dict:
+    """An executed notebook whose charts, described in it, are vector drawings."""
+    cells = [dict(cell) for cell in notebook["cells"]]
+    for cell in cells:
+        if any(display.DRAWING in output.get("data", {}) for output in cell.get("outputs", [])):
+            cell["outputs"] = [_drawn(output) for output in cell["outputs"]]
+    return {**notebook, "cells": cells}
+
+
+def _drawn(output: Mapping) -> dict:
+    data = dict(output.get("data", {}))
+    described = data.pop(display.DRAWING, None)
+    if described is None:
+        return dict(output)
+    with languages.speaking(described["language"]):
+        drawing = display.svg(described["look"])
+    return {**output, "data": {"image/svg+xml": drawing.splitlines(keepends=True), **data}}
+
+
 def _output_blocks(output: Mapping, data: Mapping, where: str) -> list[dict]:
     if output["output_type"] == "stream":
         # A library's remark on stderr stays in the notebook; a print would be lost, so it fails.

@@ -1,43 +1,32 @@
 """Reports: one executed notebook per team becomes report.ipynb, report.html, report.pdf,
-report.xlsx, summary.json and, in deploy/, files that start what was chosen. A report appears whole
-or not at all, and one team's failure stops no other.
+report.xlsx, summary.json, inputs.json and, in deploy/, files that start what was chosen.
+
+The notebook runs in a process of its own; another one, which is kept, draws its charts and sets
+its pages from nothing but the executed notebook.
 """
 
 import ast
 import base64
 import hashlib
 import json
-import multiprocessing
-import os
 import re
-import shutil
-import sys
-import tempfile
+import socket
 import time
 import unicodedata
-from collections.abc import Iterable, Mapping
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from subprocess import DEVNULL
 
-from tqdm import tqdm
-
-from planner import document
-from planner.display import clean, number
+from planner import placement, workers
+from planner.display import clean
+from planner.placement import FOLDERS
 from planner.team import TEAMS
+from planner.workers import ReportError
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOK = ROOT / "notebooks" / "report.ipynb"
-FOLDERS = ("deploy",)  # that a report may have beside its files
 BINARY = ("report.xlsx",)  # files that the summary carries in base64
 NEEDED = ("team", "date", "buy", "three_year_cost")
-# The errors of the planner explain themselves; of any other the name helps.
-SPEAKING = {"ValueError", "TeamError", "CatalogueError", "UnknownArchitecture", "DocumentError"}
-
-
-class ReportError(ValueError):
-    """A report that could not be made; the message is for the person who asked for it."""
+TIME_LIMIT = 300.0  # of one report [s]
 
 
 def slug(name: str) -> str:
@@ -71,6 +60,8 @@ def declared_parameters(notebook: Mapping) -> set[str]:
 
 def example(team_path: str | Path, out: str | Path) -> dict:
     """The report that is committed: into `out`/example, with a picture of its first page."""
+    from planner import document
+
     result = render(team_path, out, name="example")
     folder = Path(result["folder"])
     executed = json.loads((folder / "report.ipynb").read_text(encoding="utf-8"))
@@ -93,10 +84,10 @@ def render(
     name: str = "",
     notebook: str | Path = NOTEBOOK,
     parameters: Mapping[str, object] | None = None,
-    timeout: float = 120,
+    timeout: float = TIME_LIMIT,
 ) -> dict:
     """
-    One report.
+    One report, whether or not anything has changed.
 
     Parameters
     ----------
@@ -111,23 +102,184 @@ def render(
     parameters : mapping
         Further parameters; names that the notebook does not declare are refused.
     timeout : float
-        Longest time of one cell. [s]
+        Longest time of the whole report. [s]
 
     Returns
     -------
     result : dict
-        `ok`, `name` (the slug), `folder`, `files`, `summary` and `seconds` (per stage).
+        `name` (the slug), `folder`, `files`, `summary` and `seconds` (per stage).
     """
-    started = time.perf_counter()
-    team_path, out = Path(team_path).resolve(), Path(out)
-    if not team_path.is_file():
+    made = make(job(team_path, name=name, notebook=notebook, parameters=parameters, time=timeout))
+    if made["error"]:
+        raise ReportError(made["error"])
+    with placement.locked(Path(out), "of one report"):
+        placement.place(made["files"], Path(out), made["name"])
+    return {
+        "name": made["name"],
+        "folder": str(Path(out) / made["name"]),
+        "files": list(made["files"]),
+        "summary": made["summary"],
+        "seconds": made["seconds"],
+    }
+
+
+def job(
+    team_path: str | Path,
+    *,
+    name: str = "",
+    notebook: str | Path = NOTEBOOK,
+    parameters: Mapping[str, object] | None = None,
+    time: float = TIME_LIMIT,
+    memory: float = 0.0,
+    run: str = "",
+    inputs: Mapping | None = None,
+    code: str = "",
+    earlier: Mapping | None = None,
+) -> dict:
+    """
+    All that `make` needs, as plain data that another machine with the same checkout can use.
+
+    Parameters
+    ----------
+    team_path, name, notebook, parameters
+        As in `render`.
+    time : float
+        Longest time of the whole report. [s]
+    memory : float
+        Most private memory of the notebook; 0 for no limit. [GiB]
+    run : str
+        Name of the run, for the summary.
+    inputs : mapping
+        What the report depends on, kept beside it.
+    code : str
+        Digest of the code that is to make it; empty: whichever there is.
+    earlier : mapping
+        `inputs` and `summary` of the report that it replaces.
+    """
+    path, notebook = Path(team_path).resolve(), Path(notebook).resolve()
+    if not path.is_file():
         known = ", ".join(sorted(path.stem for path in TEAMS.glob("*.toml")))
-        raise ReportError(f"{team_path.name}: no such team file; the teams are {known}")
+        raise ReportError(f"{path.name}: no such team file; the teams are {known}")
     # A relative path keeps machine-dependent folders out of the notebook that is kept.
-    shown = team_path.relative_to(ROOT) if team_path.is_relative_to(ROOT) else team_path
-    executed = execute(notebook, {"team_path": str(shown), **(parameters or {})}, timeout)
-    executed = document.translated(executed)
-    ran = time.perf_counter()
+    return {
+        "name": slug(name or path.stem),
+        "notebook": shown(notebook),
+        "parameters": {"team_path": shown(path), **(parameters or {})},
+        "team": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "time": time,
+        "memory": memory,
+        "run": run,
+        "inputs": inputs,
+        "code": code,
+        "earlier": earlier,
+    }
+
+
+def shown(path: Path) -> str:
+    """A path as it stands in what is kept: in this checkout relative to it."""
+    return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
+
+
+def make(job: Mapping) -> dict:
+    """
+    One report as files in memory, made in processes of its own; whatever happens, it returns.
+
+    Parameters
+    ----------
+    job : mapping
+        From `job`.
+
+    Returns
+    -------
+    made : dict
+        `name`, `error` (one line, empty when all went well), `files`, `summary`, `seconds` (per
+        stage) and `cpu` (processor time per stage). [s]
+    """
+    made = {"name": job["name"], "error": "", "files": {}, "summary": {}, "seconds": {}, "cpu": {}}
+    began = time.monotonic()
+    until = began + job["time"]
+    try:
+        _same_as_asked(job)
+        executed, cpu = workers.once(_executed, job, until, job["time"], job["memory"])
+        made["seconds"]["notebook"] = time.monotonic() - began
+        made["cpu"]["notebook"] = cpu
+        asked = {"executed": executed, "run": job["run"], "inputs": job["inputs"]}
+        done, cpu = workers.kept(files, asked, until, job["time"], "its charts and pages")
+        made["cpu"] |= {"pages": cpu}
+        made["seconds"] |= done["seconds"]
+        made |= {"files": done["files"], "summary": done["summary"]}
+    except (ValueError, OSError) as error:
+        made["error"] = clean(error).strip() or type(error).__name__
+    except Exception as error:  # whatever it is, the other teams' reports go on
+        made["error"] = clean(f"{type(error).__name__}: {error}")
+    made["seconds"] = {stage: round(value, 3) for stage, value in made["seconds"].items()}
+    return made
+
+
+def _same_as_asked(job: Mapping) -> None:
+    """On another machine: the same code and the same team file as where the job was made."""
+    from planner import inputs
+
+    if job["code"] and job["code"] != inputs.code():
+        raise ReportError(
+            f"the checkout on {socket.gethostname()} has other code; bring it to the same "
+            "commit and start its workers again"
+        )
+    path = ROOT / job["parameters"]["team_path"]
+    if hashlib.sha256(path.read_bytes()).hexdigest() != job["team"]:
+        raise ReportError(f"{path.name} has changed since the run began; run again")
+
+
+def _executed(job: Mapping, tell: Callable[[str], None]) -> dict:
+    """The notebook of a job, run in this process, its charts described and not yet drawn."""
+    from planner import display, document, execution, inputs, language
+
+    path = ROOT / job["notebook"]
+    if not path.is_file():
+        raise ReportError(f"{path} is not a file; name the notebook of the report")
+    unknown = set(job["parameters"]) - declared_parameters(json.loads(path.read_text("utf-8")))
+    if unknown:
+        raise ReportError(
+            f"the notebook declares no parameter {sorted(unknown)[0]!r}; add it to the cell "
+            "tagged `parameters` or leave it out"
+        )
+    display.defer_drawings(True)
+    language.use("en")
+    inputs.remember(job.get("earlier"))
+
+    def at(cell: int) -> None:
+        tell(f"cell {cell} of the notebook")
+
+    return document.translated(execution.execute(path, job["parameters"], ROOT, at))
+
+
+def execute(
+    notebook: str | Path, parameters: Mapping[str, object], timeout: float = TIME_LIMIT
+) -> dict:
+    """A notebook, run in a process of its own; its charts are described, not drawn."""
+    job = {"notebook": str(Path(notebook).resolve()), "parameters": dict(parameters)}
+    return workers.once(_executed, job, time.monotonic() + timeout, timeout)[0]
+
+
+def files(asked: Mapping) -> dict:
+    """
+    Everything that lies in the folder of a report, made from its executed notebook alone.
+
+    Parameters
+    ----------
+    asked : mapping
+        `executed`, `run` and `inputs`, as JSON.
+
+    Returns
+    -------
+    done : dict
+        `files`, `summary` and `seconds` (charts, pdf, files). [s]
+    """
+    from planner import document
+
+    started = time.perf_counter()
+    executed = document.drawn(asked["executed"])
+    drawn = time.perf_counter()
     found, summary = document.blocks(executed), document.summary(executed)
     absent = [key for key in NEEDED if key not in summary]
     if absent:
@@ -135,27 +287,32 @@ def render(
     meta = _about(summary)
     pages = document.pdf(found, meta)
     set_ = time.perf_counter()
-    more = _more_files(summary)
-    files = {
-        **more,
+    made = {
+        **_more_files(summary),
         "report.ipynb": (json.dumps(executed, indent=1, ensure_ascii=False) + "\n").encode(),
         "report.html": document.html(found, meta).encode(),
         "report.pdf": pages,
-        # Last: whoever sees a new summary finds the files it belongs to.
-        "summary.json": (json.dumps(summary, indent=2, ensure_ascii=False) + "\n").encode(),
     }
-    name = slug(name or team_path.stem)
-    _place(files, out, name)
+    if asked["inputs"] is not None:
+        made["inputs.json"] = _json(asked["inputs"])
+    summary = {**summary, "files": sorted([*made, placement.SUMMARY]), **_named(asked, summary)}
+    made[placement.SUMMARY] = _json(summary)
     ended = time.perf_counter()
-    seconds = {"notebook": ran - started, "pdf": set_ - ran, "total": ended - started}
-    return {
-        "ok": True,
-        "name": name,
-        "folder": str(out / name),
-        "files": list(files),
-        "summary": summary,
-        "seconds": {stage: round(value, 2) for stage, value in seconds.items()},
-    }
+    seconds = {"charts": drawn - started, "pdf": set_ - drawn, "files": ended - set_}
+    return {"files": made, "summary": summary, "seconds": seconds}
+
+
+def _named(asked: Mapping, summary: Mapping) -> dict:
+    """Which run made it of which inputs; what the report itself is called stays its identity."""
+    from planner import inputs
+
+    named = {"identity": summary["run"]} if "run" in summary and asked["run"] else {}
+    named |= {"run": asked["run"]} if asked["run"] else {}
+    return named | ({"inputs": inputs.digest(asked["inputs"])} if asked["inputs"] else {})
+
+
+def _json(content: object) -> bytes:
+    return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
 
 
 def _more_files(summary: dict) -> dict[str, bytes]:
@@ -178,201 +335,3 @@ def _more_files(summary: dict) -> dict[str, bytes]:
         name: base64.b64decode(content) if name in BINARY else content.encode()
         for name, content in found.items()
     }
-
-
-def _place(files: Mapping[str, bytes], out: Path, name: str) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=out))
-    except OSError as error:
-        raise ReportError(
-            f"{out} cannot be written ({error.strerror}); name another folder with --out"
-        ) from None
-    try:
-        for file, content in files.items():
-            (draft / file).parent.mkdir(exist_ok=True)
-            (draft / file).write_bytes(content)
-            if file.endswith(".sh"):
-                (draft / file).chmod(0o755)
-        (out / name).mkdir(exist_ok=True)
-        # A folder changes as a whole, so that nothing of an earlier choice stays in it.
-        for folder in FOLDERS:
-            if os.path.lexists(out / name / folder):
-                os.replace(out / name / folder, draft / f".old-{folder}")
-            if (draft / folder).is_dir():
-                os.replace(draft / folder, out / name / folder)
-        for file in files:
-            if "/" not in file:
-                os.replace(draft / file, out / name / file)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-
-
-def execute(notebook: str | Path, parameters: Mapping[str, object], timeout: float = 120) -> dict:
-    """The notebook, run by papermill in a fresh kernel of this same interpreter."""
-    import nbformat
-    import papermill
-    from jupyter_client.manager import AsyncKernelManager
-    from nbclient.exceptions import CellTimeoutError, DeadKernelError
-
-    class Kernel(AsyncKernelManager):
-        """This interpreter, whatever kernels are installed; without a history file to lock."""
-
-        @property
-        def kernel_spec(self):
-            from jupyter_client.kernelspec import KernelSpec
-
-            launch = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-            return KernelSpec(
-                argv=[*launch, "--HistoryManager.enabled=False"],
-                display_name="Python 3",
-                language="python",
-                metadata={"supported_encryption": ["curve"]},
-            )
-
-        def start_kernel(self, **options):
-            # What the kernel says about itself belongs in no log of reports.
-            return super().start_kernel(stdout=DEVNULL, stderr=DEVNULL, **options)
-
-    path = Path(notebook)
-    if not path.is_file():
-        raise ReportError(f"{path} is not a file; name the notebook of the report")
-    unknown = set(parameters) - declared_parameters(json.loads(path.read_text(encoding="utf-8")))
-    if unknown:
-        raise ReportError(
-            f"the notebook declares no parameter {sorted(unknown)[0]!r}; add it to the cell "
-            "tagged `parameters` or leave it out"
-        )
-    try:
-        executed = papermill.execute_notebook(
-            str(path),
-            None,
-            parameters=dict(parameters),
-            kernel_name="python3",
-            language="python",
-            progress_bar=False,
-            cwd=str(ROOT),
-            execution_timeout=timeout,
-            kernel_manager_class=Kernel,
-            record_timing=False,
-            shutdown_kernel="immediate",  # it holds nothing that would have to be kept
-        )
-    except papermill.PapermillExecutionError as error:
-        name = "" if error.ename in SPEAKING else f"{error.ename}: "
-        raise ReportError(f"{name}{clean(error.evalue).strip()}") from None
-    except CellTimeoutError:
-        raise ReportError(f"a cell ran longer than {timeout:g} s; raise the timeout") from None
-    except DeadKernelError:
-        raise ReportError(
-            "the kernel died, most often for lack of memory; run fewer jobs at a time"
-        ) from None
-    executed.metadata.pop("papermill", None)
-    for position, cell in enumerate(executed.cells):
-        cell.metadata.pop("papermill", None)
-        if "injected-parameters" in cell.metadata.get("tags", []):
-            cell["id"] = f"injected-{position}"  # papermill's own is random
-    return json.loads(nbformat.writes(executed, version=4))
-
-
-# ---- many reports ------------------------------------------------------------------------------
-
-
-def _attempt(team_path: Path, out: Path, options: Mapping) -> dict:
-    try:
-        return render(team_path, out, **options)
-    except (ValueError, OSError) as error:
-        return _failure(team_path, str(error))
-    except Exception as error:  # whatever it is, the other teams' reports go on
-        return _failure(team_path, f"{type(error).__name__}: {error}")
-
-
-def _failure(team_path: Path, error: str) -> dict:
-    return {"ok": False, "name": slug(Path(team_path).stem), "error": clean(error)}
-
-
-def render_all(
-    team_paths: Iterable[str | Path], out: str | Path, jobs: int = 2, **options
-) -> list[dict]:
-    """
-    Reports of many teams, `jobs` at a time, each in its own process.
-
-    Parameters
-    ----------
-    team_paths : iterable of str or Path
-        Team files.
-    out : str or Path
-        Folder of all reports.
-    jobs : int
-        Reports at a time.
-    options : dict
-        Passed on to `render`.
-
-    Returns
-    -------
-    results : list of dict
-        In the order of `team_paths`: what `render` returned, or `ok` false with `error`.
-    """
-    paths, out = [Path(path) for path in team_paths], Path(out)
-    results: dict[int, dict] = {}
-    taken: dict[str, Path] = {}
-    for position, path in enumerate(paths):
-        first = taken.setdefault(slug(path.stem), path)
-        if first is not path:
-            error = f"{path} and {first} would both be written to {out / slug(path.stem)}"
-            results[position] = _failure(path, f"{error}; rename one of them")
-    waiting = [position for position in range(len(paths)) if position not in results]
-    with tqdm(total=len(waiting), unit="report", disable=None, file=sys.stderr) as bar:
-        if jobs == 1 or len(waiting) == 1:
-            for position in waiting:
-                results[position] = _attempt(paths[position], out, options)
-                bar.update()
-        else:
-            _run(waiting, paths, out, options, min(jobs, len(waiting)), results, bar)
-            # A worker that is killed takes its pool along: what it left is tried once more, each
-            # report in a process of its own, so that only the guilty one fails.
-            for position in [position for position in waiting if position not in results]:
-                _run([position], paths, out, options, 1, results, bar)
-                if position not in results:
-                    error = "the process died, most often for lack of memory; run fewer jobs"
-                    results[position] = _failure(paths[position], error)
-    ordered = [results[position] for position in range(len(paths))]
-    for result in ordered:
-        print(line(result))
-    return ordered
-
-
-def _run(waiting, paths, out, options, jobs, results, bar) -> None:
-    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-    context = multiprocessing.get_context(method)
-    if method == "forkserver":  # the workers find the slow imports done
-        context.set_forkserver_preload(["papermill", "nbclient", "planner.document"])
-    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
-        futures: dict[Future, int] = {
-            pool.submit(_attempt, paths[position], out, options): position for position in waiting
-        }
-        try:
-            for future in as_completed(futures):
-                results[futures[future]] = future.result()
-                bar.update()
-        except BrokenProcessPool:
-            pass
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-def line(result: Mapping) -> str:
-    """One line per team: what to buy, its cost and where the report is, or what went wrong."""
-    if not result["ok"]:
-        return f"{result['name']}: FAILED: {result['error']}"
-    summary = result["summary"]
-    cost = summary["three_year_cost"] or {}
-    words = "no cost"
-    if cost.get("mid") is not None:
-        low, mid, high = (_rounded(cost[key]) for key in ("low", "mid", "high"))
-        words = f"three-year cost {mid} {cost['currency']} ({low} to {high})"
-    return f"{result['name']}: {clean(summary['buy'])}; {words}; {result['folder']}"
-
-
-def _rounded(value: float | None) -> str:
-    return "no figure" if value is None else number(float(f"{float(value):.3g}"))

@@ -90,7 +90,7 @@ class Book:
         sheet.fit_to_pages(1, 0)
         sheet.set_margins(left=0.5, right=0.5, top=0.8, bottom=0.7)
         sheet.repeat_rows(0, max(frozen[0] - 1, 0))
-        name = self.plan.team.name.replace("&", "&&")[:100]  # & begins a code of the header
+        name = self.plan.team.name[:100].replace("&", "&&")  # & begins a code of the header
         sheet.set_header(f"&L{name}&R{phrases.day(self.plan.made)}")
         sheet.set_footer(f"&L{self.run}&C&A&R&P / &N")
         sheet.protect("", ALLOWED)

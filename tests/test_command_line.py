@@ -113,7 +113,8 @@ def test_one_broken_team_stops_no_other(tmp_path, capsys):
     assert "workload.users" in printed and "greater than 0" in printed
     assert "extra" in printed and "unknown key" in printed
     assert sorted(path.name for path in (out / "good").iterdir()) == [
-        "deploy", "report.html", "report.ipynb", "report.pdf", "report.xlsx", "summary.json",
+        "deploy", "inputs.json", "report.html", "report.ipynb", "report.pdf", "report.xlsx",
+        "summary.json",
     ]  # fmt: skip
     assert not (out / "negative").exists() and not (out / "unknown").exists()
     page = (out / "good" / "report.html").read_text(encoding="utf-8")

@@ -18,6 +18,7 @@ from planner import (
     catalogue,
     deploy,
     evidence,
+    placement,
     plan,
     replica,
     report,
@@ -301,12 +302,12 @@ def test_text_from_outside_never_becomes_syntax(planned, name, model):
 
 def test_the_folder_changes_as_a_whole(tmp_path):
     page = {"summary.json": b"{}"}
-    report._place({"deploy/serve.sh": b"1", "deploy/nginx.conf": b"1", **page}, tmp_path, "team")
+    placement.place({"deploy/serve.sh": b"1", "deploy/nginx.conf": b"1", **page}, tmp_path, "team")
     assert (tmp_path / "team" / "deploy" / "serve.sh").stat().st_mode & 0o111
-    report._place({"deploy/serve.sh": b"2", **page}, tmp_path, "team")
+    placement.place({"deploy/serve.sh": b"2", **page}, tmp_path, "team")
     assert [path.name for path in (tmp_path / "team" / "deploy").iterdir()] == ["serve.sh"]
     assert (tmp_path / "team" / "deploy" / "serve.sh").read_bytes() == b"2"
-    report._place(page, tmp_path, "team")  # the choice became an API
+    placement.place(page, tmp_path, "team")  # the choice became an API
     assert [path.name for path in (tmp_path / "team").iterdir()] == ["summary.json"]
     assert [path.name for path in tmp_path.iterdir()] == ["team"]
 

@@ -13,31 +13,43 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = sorted(path.stem for path in (ROOT / "planner").glob("*.py"))
 NUMBERS = {
-    "memory", "overhead", "roofline", "throughput", "occupancy", "response", "concurrency",
+    "memory", "overhead", "roofline", "throughput", "steps", "occupancy", "response", "concurrency",
     "workload", "scheduler", "simulation", "finance", "outlay", "cost",
 }  # fmt: skip
 LAYERS = [
     NUMBERS,
     {
         "tensors", "model_types", "architecture", "gguf", "quantisation", "formats", "profile",
-        "language", "phrases", "records", "tables", "catalogue", "import_model", "traces",
-        "demand", "team", "terms", "run_formats", "runs",
+        "language", "phrases", "reading", "records", "tables", "catalogue", "import_model", "traces",
+        "demand", "team", "scenario", "terms", "run_formats", "runs",
     },
     {
         "coefficients", "bands", "scatter", "estimate", "budget", "memory_cases", "case_files",
         "cases",
     },
     {
-        "accuracy", "calibrate", "replay", "claims", "api_claims", "intervals", "options", "judge",
-        "serving", "load", "sizing", "pressure", "crowd", "replica", "prices", "pricing", "money",
-        "plan", "cashflow", "draws", "uncertainty", "switching",
+        "accuracy", "calibrate", "replay", "claims", "api_claims", "verdicts", "claim_facts",
+        "claim_sizes", "claim_speeds", "claim_money", "contradictions",
+        "intervals", "options", "judge",
+        "serving", "load", "sizing", "pressure", "crowd", "replica", "steps_apart", "prices", "pricing", "money",
+        "plan", "ranges", "survey", "standings", "decision_tree", "team_plans", "repricing", "cost_curves", "cashflow", "draws", "uncertainty", "switching",
+        "pooling", "merged_calls", "pool_members", "pool", "portfolio", "growth_plan", "what_if",
     },
     {
         "theme", "charts", "load_charts", "comparisons", "display", "markup", "table_layout",
         "document", "words", "sections", "assumptions", "choices", "reasons", "under_load",
-        "load_lab", "business", "outlook", "acceptance", "deploy", "evidence", "scorecard",
+        "looks", "purchase_lab", "what_if_lab",
+        "live", "dials", "turns", "views", "controls", "choose_lab", "choose_charts", "choose_scatter",
+        "choose_tables",
+        "where", "memory_lab", "memory_guide", "memory_charts", "speed_lab", "speed_guide",
+        "speed_charts",
+        "load_lab", "load_tables", "cost_lab", "cost_tables", "cost_charts", "guide", "guide_charts", "business",
+        "outlook", "acceptance", "deploy", "changes", "overview", "evidence", "scorecard",
         "spreadsheet", "spreadsheet_labels", "spreadsheet_inputs", "spreadsheet_lines",
-        "spreadsheet_book", "spreadsheet_sheets", "spreadsheet_money", "report", "__init__",
+        "spreadsheet_book", "spreadsheet_sheets", "spreadsheet_money", "report",
+        "execution", "inputs", "placement", "run_record", "runner", "warm", "workers",
+        "portfolio_charts", "portfolio_pages", "pool_pages", "growth_pages", "portfolio_report",
+        "schedules", "doctor", "__init__",
         "__main__",
     },
 ]  # fmt: skip

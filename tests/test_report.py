@@ -1,12 +1,12 @@
-"""Reports: names, parameters, failures, and one whole notebook through papermill."""
+"""Reports: names, parameters, and what of an executed notebook becomes a report."""
 
 import json
-import os
 
 import nbformat
+import papermill
 import pytest
 
-from planner import report
+from planner import display, report
 
 SETUP = """import os
 import pandas as pd
@@ -76,66 +76,62 @@ def test_missing_files_are_named(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_files_are_placed_whole(tmp_path, monkeypatch):
-    report._place({"a": b"1", "summary.json": b"{}"}, tmp_path, "team")
-    moved = []
-    replace = os.replace
-    monkeypatch.setattr(os, "replace", lambda a, b: (moved.append(b.name), replace(a, b)))
-    report._place({"a": b"2", "summary.json": b"{}"}, tmp_path, "team")
-    assert moved == ["a", "summary.json"]
-    assert [path.name for path in tmp_path.iterdir()] == ["team"]
-
-
-def test_two_files_of_one_name_do_not_overwrite_each_other(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(report, "render", lambda path, out, **_: {**DONE, "folder": str(out)})
-    teams = [write_team(tmp_path, "a b.toml"), write_team(tmp_path, "a-b.toml")]
-    results = report.render_all(teams, tmp_path / "out")
-    assert [result["ok"] for result in results] == [True, False]
-    assert "rename one" in capsys.readouterr().out
-
-
-DONE = {
-    "ok": True,
-    "name": "a",
-    "folder": "reports/a",
-    "summary": {
-        "buy": "2 servers",
-        "three_year_cost": {"low": 150e3, "mid": 186_432.0, "high": 240e3, "currency": "USD"},
-    },
-}
-
-
-def test_lines():
-    assert report.line(DONE) == (
-        "a: 2 servers; three-year cost 186,000 USD (150,000 to 240,000); reports/a"
-    )
-    nothing = {**DONE, "summary": {"buy": "nothing", "three_year_cost": None}}
-    assert report.line(nothing) == "a: nothing; no cost; reports/a"
-    assert report.line({"ok": False, "name": "b", "error": "x"}) == "b: FAILED: x"
-
-
-@pytest.mark.slow
-def test_whole_reports_beside_failing_ones(tmp_path, capsys):
-    notebook = write_notebook(
-        tmp_path / "report.ipynb",
-        "if 'broken' in team_path:\n"
-        "    raise ValueError('broken.toml, field users: 5 is wrong; write 6')",
-        "if 'dying' in team_path:\n    os._exit(1)",
-        "if 'slow' in team_path:\n    import time; time.sleep(60)",
-    )
-    names = ["broken.toml", "fine.toml", "dying.toml", "slow.toml", "../#panic.toml"]
-    (tmp_path / "teams").mkdir()
-    teams = [write_team(tmp_path / "teams", name) for name in names]
-    results = report.render_all(teams, tmp_path / "out", notebook=notebook, timeout=8)
-    assert [result["ok"] for result in results] == [False, True, False, False, True]
-    printed = capsys.readouterr().out.splitlines()
-    assert printed[0] == "broken: FAILED: broken.toml, field users: 5 is wrong; write 6"
-    assert "three-year cost 186,000 USD" in printed[1]
-    assert "kernel died" in printed[2] and "longer than 8 s" in printed[3]
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["fine", "panic"]
-    folder = tmp_path / "out" / "fine"
+def test_one_report_without_a_run(tmp_path):
+    notebook = write_notebook(tmp_path / "n.ipynb")
+    team = write_team(tmp_path, "#panic ../é.toml".replace("/", "_"))
+    result = report.render(team, tmp_path / "out", notebook=notebook)
+    folder = tmp_path / "out" / "panic-_e"
+    assert result["folder"] == str(folder) and set(result["seconds"]) == STAGES
+    assert sorted(path.name for path in folder.iterdir()) == sorted(result["files"])
     assert (folder / "report.pdf").read_bytes().startswith(b"%PDF-")
-    assert "<script" not in (folder / "report.html").read_text(encoding="utf-8")
-    assert json.loads((folder / "summary.json").read_text())["buy"] == "2 servers with 4 L40S"
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "<script" not in page and "<svg" in page
     kept = (folder / "report.ipynb").read_text(encoding="utf-8")
     assert "papermill" not in json.loads(kept)["metadata"] and "0x7" not in kept
+    assert "image/svg+xml" in kept and display.DRAWING not in kept
+
+
+STAGES = {"notebook", "charts", "pdf", "files"}
+
+
+def test_a_chart_is_drawn_the_same_whatever_was_drawn_before():
+    rows = {"rows": [{"x": 1, "y": 2}]}
+    axes = {axis: {"field": axis, "type": "quantitative"} for axis in "xy"}
+    look = {"data": {"name": "rows"}, "mark": {"type": "area", "clip": True}, "encoding": axes}
+    look |= {"datasets": rows}
+    first, second = display.svg(look), display.svg(look)
+    assert first == second and "url(#clip1)" in first and 'id="clip1"' in first
+
+
+def test_what_a_cell_shows_is_kept_as_a_kernel_would(tmp_path):
+    """Order, kinds and texts of the outputs, compared with a kernel's own."""
+    cells = [
+        "import sys\nprint('one'); print('two'); print('three', file=sys.stderr)",
+        "import IPython.display as shows\nshows.display(shows.HTML('<b>x</b>')); print(4)\n5",
+        "6;",
+        "7 if team_path else None",
+        "await __import__('asyncio').sleep(0)",
+        "import pandas as pd\npd.DataFrame({'a': [1, 2]})",
+    ]
+    notebook = write_notebook(tmp_path / "n.ipynb", *cells)
+    ours = report.execute(notebook, {"team_path": ""})
+    theirs = json.loads(
+        nbformat.writes(
+            papermill.execute_notebook(
+                str(notebook),
+                None,
+                {"team_path": ""},
+                kernel_name="python3",
+                language="python",
+                progress_bar=False,
+            )
+        )
+    )
+    for mine, kernels in zip(ours["cells"], theirs["cells"], strict=True):
+        assert mine["source"] == kernels["source"]
+        kept = [
+            one for one in mine.get("outputs", []) if display.DRAWING not in one.get("data", {})
+        ]
+        if len(kept) == len(mine.get("outputs", [])):
+            assert kept == kernels.get("outputs", [])
+            assert mine.get("execution_count") == kernels.get("execution_count")

@@ -1,0 +1,191 @@
+"""Papermill's own front with an engine that runs the cells in this process, which ends afterwards.
+
+Papermill injects the parameters and says what went wrong; IPython runs the cells. A process runs
+one notebook and is thrown away, so nothing that a notebook leaves behind reaches the next one.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+
+import nbformat
+import papermill
+from IPython.core.displayhook import DisplayHook
+from IPython.core.displaypub import DisplayPublisher
+from IPython.core.interactiveshell import InteractiveShell
+from nbformat.v4.rwbase import split_lines, strip_transient
+from papermill.engines import Engine, papermill_engines
+from traitlets.config import Config
+
+NAME = "planner"
+# The errors of the planner explain themselves; of any other the name helps.
+SPEAKING = {"ValueError", "TeamError", "CatalogueError", "UnknownArchitecture", "DocumentError"}
+
+
+class NotebookError(ValueError):
+    """A cell that raised; the message is the cell's own."""
+
+
+class _Publisher(DisplayPublisher):
+    """What cells hand to `display`, kept for the notebook."""
+
+    outputs: list
+
+    def publish(self, data, metadata=None, source=None, *, update=False, **rest):
+        self.outputs.append(
+            nbformat.v4.new_output("display_data", data=data, metadata=metadata or {})
+        )
+
+    def clear_output(self, wait=False):
+        self.outputs.clear()
+
+
+class _Hook(DisplayHook):
+    """The value of a cell's last line, in every mime type that it has."""
+
+    outputs: list
+    number: int  # of the cell
+
+    def __call__(self, result=None):
+        if result is None or self.quiet():
+            return
+        data, metadata = self.shell.display_formatter.format(result)
+        self.outputs.append(
+            nbformat.v4.new_output(
+                "execute_result", data=data, metadata=metadata, execution_count=self.number
+            )
+        )
+
+
+class _Stream:
+    """Takes what a cell prints; lines that follow each other become one output."""
+
+    encoding = "utf-8"
+
+    def __init__(self, name: str, outputs: list):
+        self.name, self.outputs = name, outputs
+
+    def write(self, text: str) -> int:
+        last = self.outputs[-1] if self.outputs else {}
+        if last.get("output_type") == "stream" and last["name"] == self.name:
+            last["text"] += text
+        else:
+            self.outputs.append(nbformat.v4.new_output("stream", name=self.name, text=text))
+        return len(text)
+
+    def flush(self):
+        pass
+
+    def isatty(self):
+        return False
+
+
+@cache
+def shell() -> InteractiveShell:
+    """The one shell of this process, without history, so without a file or a thread."""
+    config = Config()
+    config.HistoryManager.enabled = False
+    config.InteractiveShell.colors = "nocolor"
+    made = InteractiveShell.instance(config=config)
+    made.display_pub = _Publisher(parent=made)
+    made.displayhook = made.display_trap.hook = _Hook(parent=made, shell=made)
+    return made
+
+
+def _run(cell, count: int) -> bool:
+    """Run one cell and keep what it shows; False where it raised."""
+    run, outputs = shell(), cell.outputs
+    run.display_pub.outputs = run.displayhook.outputs = outputs
+    run.displayhook.number = cell.execution_count = count
+
+    def failed(kind, error, traceback):
+        outputs.append(
+            nbformat.v4.new_output(
+                "error", ename=kind.__name__, evalue=str(error), traceback=list(traceback)
+            )
+        )
+
+    run._showtraceback = failed
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = _Stream("stdout", outputs), _Stream("stderr", outputs)
+    try:
+        return run.run_cell(cell.source, store_history=True).success
+    finally:
+        sys.stdout, sys.stderr = before
+
+
+class InProcess(Engine):
+    """Papermill's engine of that name: cells run here, one after the other."""
+
+    @classmethod
+    def execute_managed_notebook(cls, nb_man, kernel_name, tell=None, **options):
+        count = 0
+        for position, cell in enumerate(nb_man.nb.cells):
+            if cell.cell_type != "code" or not cell.source.strip():
+                continue
+            count += 1
+            if tell is not None:
+                tell(position + 1)
+            nb_man.cell_start(cell, position)
+            good = _run(cell, count)
+            if not good:
+                nb_man.cell_exception(cell, position)
+            nb_man.cell_complete(cell, position)
+            if not good:
+                return
+
+
+papermill_engines.register(NAME, InProcess)
+
+
+def execute(
+    notebook: str | Path,
+    parameters: Mapping[str, object],
+    folder: str | Path,
+    tell: Callable[[int], None] | None = None,
+) -> dict:
+    """
+    Run a notebook in this process.
+
+    Parameters
+    ----------
+    notebook : str or Path
+        Notebook file.
+    parameters : mapping
+        Values for its `parameters` cell.
+    folder : str or Path
+        Where its relative paths begin.
+    tell : callable
+        Given the number of each cell before it runs.
+
+    Returns
+    -------
+    executed : dict
+        The notebook with its outputs, as JSON holds it.
+    """
+    try:
+        executed = papermill.execute_notebook(
+            str(notebook),
+            None,
+            parameters=dict(parameters),
+            engine_name=NAME,
+            kernel_name="python3",
+            language="python",
+            progress_bar=False,
+            cwd=str(folder),
+            tell=tell,
+        )
+    except papermill.PapermillExecutionError as error:
+        if error.ename.endswith("MemoryError"):  # numpy has one of its own
+            raise MemoryError from None
+        name = "" if error.ename in SPEAKING else f"{error.ename}: "
+        raise NotebookError(f"{name}{error.evalue}") from None
+    executed.metadata.pop("papermill", None)
+    for position, cell in enumerate(executed.cells):
+        cell.metadata.pop("papermill", None)
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell["id"] = f"injected-{position}"  # papermill's own is random
+    return split_lines(strip_transient(executed))  # which papermill has found valid
