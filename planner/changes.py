@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import NamedTuple
 
 from planner import display, inputs, words
@@ -141,28 +140,26 @@ def _written(value) -> str:
     return display.clean(words)[:80] or say("not stated")
 
 
-def since(plan: Plan, folder: str | Path) -> display.Shown:
+def since(plan: Plan, known: tuple[dict, dict] | None) -> display.Shown:
     """
-    What has changed since the report that lies in a folder.
+    What has changed since the last report.
 
     Parameters
     ----------
     plan : Plan
         Of the new report.
-    folder : str or Path
-        Of the last report; nothing there: this is the first.
+    known : tuple of dict, or None
+        Inputs and summary of the last one (`inputs.earlier`); None: this is the first.
 
     Returns
     -------
     shown : Shown
     """
-    known = read(folder)
     if known is None:
         return display.text(FIRST)
     before, summary = known
-    names = {id: record.name for id, record in plan.catalogue.servers.items()}
-    names |= {id: record.name for id, record in plan.catalogue.models.items()}
-    names |= {id: record.name for id, record in plan.catalogue.devices.items()}
+    records = (plan.catalogue.servers, plan.catalogue.models, plan.catalogue.devices)
+    names = {id: record.name for kind in records for id, record in kind.items()}
     changes = between(before, json.loads(json.dumps(inputs.of(plan.team, plan.catalogue))), names)
     date = day(summary["date"])
     if not changes:
@@ -174,31 +171,6 @@ def since(plan: Plan, folder: str | Path) -> display.Shown:
     return display.text(
         f"{say(SINCE, date=date)}\n\n{listed}\n\n{' '.join(_effect(plan, summary))}"
     )
-
-
-def read(folder: str | Path) -> tuple[dict, dict] | None:
-    """
-    Inputs and summary of a report.
-
-    Parameters
-    ----------
-    folder : str or Path
-        Of the report.
-
-    Returns
-    -------
-    known : tuple of dict, or None
-        None where there is no whole report.
-    """
-    try:
-        before, summary = (
-            json.loads((Path(folder) / name).read_text(encoding="utf-8"))
-            for name in ("inputs.json", "summary.json")
-        )
-    except (OSError, ValueError):
-        return None
-    whole = isinstance(before, dict) and isinstance(summary, dict) and "date" in summary
-    return (before, summary) if whole and str(folder) else None
 
 
 def _effect(plan, summary) -> Iterator[str]:

@@ -4,22 +4,21 @@ the PDF see the same strings: every figure is formatted here, once.
 """
 
 import html
-import importlib.util
 import json
 import math
-import re
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 
-from planner import language
+from planner.drawings import Drawing, drawing, figure
 from planner.language import label, say, term
+from planner.shown import Shown, clean, escape
+
+__all__ = [
+    "Column", "Drawing", "KeyFigure", "Shown", "appendix", "band", "callout", "clean", "drawing",
+    "end", "escape", "figure", "key_figures", "number", "summary", "table", "text",
+]  # fmt: skip
 
 TABLE = "application/vnd.planner.table+json"
-FIGURE = "application/vnd.planner.figure+json"
-DRAWING = "application/vnd.planner.drawing+json"
 KEY_FIGURES = "application/vnd.planner.key-figures+json"
 CALLOUT = "application/vnd.planner.callout+json"
 SUMMARY = "application/vnd.planner.summary+json"
@@ -27,29 +26,8 @@ APPENDIX = "application/vnd.planner.appendix+json"
 END = "application/vnd.planner.end+json"
 
 CALLOUT_KINDS = ("decision", "note", "warning")
-FONT, CHINESE_FONT = "Source Sans Pro", "Noto Sans SC"
-# Where the fonts are looked for that a page may use; a browser takes the first one it has.
-FALLBACKS = {"en": "sans-serif", "zh": "PingFang SC, Microsoft YaHei, Noto Sans CJK SC, sans-serif"}
-FONTS = Path(__file__).parent / "fonts"
 MISSING = "–"
-_deferred = False  # charts stay as they are described until another process draws them
 RANGE = "{low} to {high}"
-# Characters that reverse the reading order of what follows could make a figure read backwards.
-_REORDERING = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-
-
-class Shown:
-    """An object that Jupyter shows in several mime types; `data` maps mime type to content."""
-
-    def __init__(self, data: Mapping[str, object], plain: str):
-        self.data = dict(data)
-        self.plain = plain
-
-    def __repr__(self) -> str:
-        return self.plain
-
-    def _repr_mimebundle_(self, include=None, exclude=None):
-        return {"text/plain": self.plain, **self.data}
 
 
 @dataclass(frozen=True)
@@ -91,34 +69,6 @@ class KeyFigure:
     unit: str = ""
     band: str = ""
     note: str = ""
-
-
-def clean(value: object) -> str:
-    """Text without control characters, lone surrogates and reordering marks.
-
-    Examples
-    --------
-    >>> clean("a\\x00b\\u202ec")
-    'abc'
-    """
-    characters = unicodedata.normalize("NFC", _REORDERING.sub("", str(value)))
-    return "".join(
-        character
-        for character in characters
-        if character in "\n\t" or unicodedata.category(character) not in ("Cc", "Cs", "Cn")
-    )
-
-
-def escape(value: object) -> str:
-    """Text from outside (a team's name, a file's path) so that markdown prints it as it is.
-
-    Examples
-    --------
-    >>> escape("*team* #1 <b>")
-    '\\\\*team\\\\* \\\\#1 \\\\<b\\\\>'
-    """
-    flat = re.sub(r"\s+", " ", clean(value)).strip()
-    return re.sub(r"([\\`*_{}\[\]()<>#+\-.!|~$&:])", r"\\\1", flat)
 
 
 def number(value: float, significant: int = 3) -> str:
@@ -282,121 +232,6 @@ def text(markdown: str) -> Shown:
     return Shown({"text/markdown": words}, words)
 
 
-class Drawing(Shown):
-    """
-    A chart as its look and its rows, so that a page can replace the rows while it is shown.
-
-    Parameters
-    ----------
-    specification : mapping
-        Vega-Lite, its rows under ``datasets``.
-    caption, alt : str
-        Title and alternative text.
-    half : bool
-        Two that follow each other and are both half stand side by side on paper.
-    signals : mapping of str to number
-        Values of the look's ``params``, where no dial drives them.
-    """
-
-    def __init__(
-        self,
-        specification: Mapping,
-        caption: str,
-        alt: str,
-        half: bool = False,
-        signals: Mapping | None = None,
-    ):
-        self.caption, self.alt = caption, alt
-        self.half, self.plain = half, f"figure: {alt}"
-        self.spec, self.rows = _apart(specification)
-        self.signals = dict(signals or {})
-
-    @property
-    def data(self):
-        """The drawing as it stands on paper, made when it is asked for."""
-        content = {"caption": self.caption, "alt": self.alt, "half": self.half}
-        whole = {**self.spec, "datasets": self.rows}
-        if self.signals:
-            whole["params"] = [
-                {**param, "value": self.signals.get(param["name"], param.get("value"))}
-                for param in self.spec["params"]
-            ]
-        if _deferred:
-            return {DRAWING: {"language": language.current(), "look": whole}, FIGURE: content}
-        return {"image/svg+xml": svg(whole), FIGURE: content}
-
-
-def defer_drawings(yes: bool) -> bool:
-    """Leave the drawing of charts to `document.drawn`, or no longer; what was so before."""
-    global _deferred
-    before, _deferred = _deferred, yes
-    return before
-
-
-def figure(chart, caption: str = "", alt: str = "", *, half: bool = False) -> Drawing:
-    """A chart; `alt` defaults to its own description. On paper it is a vector drawing.
-
-    Two that follow each other and are both `half` stand side by side on paper.
-    """
-    specification = chart if isinstance(chart, Mapping) else chart.to_dict()
-    alt = clean(label(alt or specification.get("description", "")))
-    if not alt:
-        raise ValueError("figure has no alt text; set alt or the chart's description")
-    return Drawing(specification, clean(label(caption)), alt, half)
-
-
-def drawing(
-    look: Mapping, tables: Mapping, caption: str, alt: str, signals: Mapping | None = None
-) -> Drawing:
-    """
-    A chart whose look is made once and whose rows come apart from it, quick enough for a slider.
-
-    Parameters
-    ----------
-    look : mapping
-        Vega-Lite that refers to its tables by name.
-    tables : mapping of str to DataFrame
-        Rows of each name.
-    caption, alt : str
-        Title and alternative text.
-    signals : mapping of str to number
-        Values of its ``params``; on a page the dials of these names drive them.
-    """
-    rows = {name: _records(frame) for name, frame in tables.items()}
-    whole = {**look, "datasets": rows}
-    return Drawing(whole, clean(label(caption)), clean(label(alt)), signals=signals)
-
-
-def _records(frame):
-    """Rows as JSON holds them: what is no finite number is missing."""
-    return [
-        {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
-        for row in frame.to_dict("records")
-    ]
-
-
-def _apart(specification):
-    """Look and rows. Altair names a table after its content; here it is named by its place, so that
-    the look stays the same when only rows change."""
-    tables = specification.get("datasets", {})
-    rows = {}
-
-    def named(part):
-        if isinstance(part, list):
-            return [named(item) for item in part]
-        if not isinstance(part, Mapping):
-            return part
-        if set(part) == {"name"} and part["name"] in tables:
-            made = part["name"].startswith("data-")
-            place = f"table {len(rows)}" if made else part["name"]
-            rows[place] = tables[part["name"]]
-            return {"name": place}
-        return {key: named(value) for key, value in part.items()}
-
-    look = {k: v for k, v in specification.items() if k not in ("datasets", "description")}
-    return named(look), rows
-
-
 def key_figures(figures: Sequence[KeyFigure]) -> Shown:
     """A few large figures for the first page."""
     items = [
@@ -456,43 +291,3 @@ def _plain_value(value: object) -> object:
     if hasattr(value, "tolist"):  # numpy scalars and arrays
         return value.tolist()
     return str(value)
-
-
-def font() -> str:
-    """The font of charts in the language that is spoken."""
-    return CHINESE_FONT if language.current() == "zh" else FONT
-
-
-@cache
-def font_directories(chinese: bool = False) -> tuple[str, ...]:
-    """Folders of the text font, installed as a package, and of the Chinese one, where wanted."""
-    module = importlib.util.find_spec("font_source_sans_pro")
-    known = module is not None and module.submodule_search_locations
-    text = (str(Path(module.submodule_search_locations[0])),) if known else ()
-    return (*text, str(FONTS)) if chinese else text
-
-
-@cache
-def _converter():
-    """vl-convert with the report's fonts, so that labels are measured in the font they get."""
-    import vl_convert
-
-    for directory in font_directories(chinese=True):  # whatever was drawn before
-        files = Path(directory) / "files"
-        vl_convert.register_font_directory(str(files if files.is_dir() else directory))
-    return vl_convert
-
-
-def svg(specification: Mapping) -> str:
-    """A chart as a vector drawing, in the font of the language that is spoken."""
-    now = language.current()
-    drawing = _converter().vegalite_to_svg(json.dumps(specification), allowed_base_urls=[])
-    # Vega counts its clips on from chart to chart; here each chart begins anew.
-    found = dict.fromkeys(re.findall(r'\bid="([a-z_]+\d+)"', drawing))
-    names = {name: re.sub(r"\d+", str(place), name) for place, name in enumerate(found, 1)}
-    drawing = re.sub(
-        r'(\bid="|url\(#)([a-z_]+\d+)', lambda m: m[1] + names.get(m[2], m[2]), drawing
-    )
-    # A browser without the font would fall back to one with serifs.
-    name = font()
-    return drawing.replace(f'font-family="{name}"', f'font-family="{name}, {FALLBACKS[now]}"')

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from packaging.markers import Marker
 
-from planner import bands, catalogue, display, placement, prices, team
+from planner import bands, catalogue, drawings, placement, prices, team
 from planner.phrases import count
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -147,15 +147,15 @@ def locked(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _fonts() -> Check:
-    inside = [Path(folder) for folder in display.font_directories()]
+    inside = [Path(folder) for folder in drawings.font_directories()]
     have = {path.stem for folder in inside for path in folder.glob("files/*.otf")}
     absent = [name for name in NEEDED_FONTS if name not in have]
-    if not any(display.FONTS.glob("*.[ot]tf")):
-        absent.append(display.CHINESE_FONT)
+    if not any(drawings.FONTS.glob("*.[ot]tf")):
+        absent.append(drawings.CHINESE_FONT)
     if absent:
         words = f"{', '.join(absent)} not found; a PDF would be set in another font"
         return Check("fonts", "problem", words, "run `rm .venv/.ready` and `make .venv/.ready`")
-    return Check("fonts", "ok", f"{display.FONT} and {display.CHINESE_FONT} are there")
+    return Check("fonts", "ok", f"{drawings.FONT} and {drawings.CHINESE_FONT} are there")
 
 
 def _compiled() -> Check:

@@ -15,7 +15,7 @@ import jinja2
 import typst
 from markupsafe import Markup
 
-from planner import display, phrases, table_layout
+from planner import display, drawings, phrases, table_layout
 from planner import language as languages
 from planner.language import say
 from planner.markup import DocumentError, markdown, safe_svg
@@ -98,18 +98,18 @@ def drawn(notebook: Mapping) -> dict:
     """An executed notebook whose charts, described in it, are vector drawings."""
     cells = [dict(cell) for cell in notebook["cells"]]
     for cell in cells:
-        if any(display.DRAWING in output.get("data", {}) for output in cell.get("outputs", [])):
+        if any(drawings.DRAWING in output.get("data", {}) for output in cell.get("outputs", [])):
             cell["outputs"] = [_drawn(output) for output in cell["outputs"]]
     return {**notebook, "cells": cells}
 
 
 def _drawn(output: Mapping) -> dict:
     data = dict(output.get("data", {}))
-    described = data.pop(display.DRAWING, None)
+    described = data.pop(drawings.DRAWING, None)
     if described is None:
         return dict(output)
     with languages.speaking(described["language"]):
-        drawing = display.svg(described["look"])
+        drawing = drawings.svg(described["look"])
     return {**output, "data": {"image/svg+xml": drawing.splitlines(keepends=True), **data}}
 
 
@@ -121,9 +121,9 @@ def _output_blocks(output: Mapping, data: Mapping, where: str) -> list[dict]:
         return []
     if display.TABLE in data:
         return [{"kind": "table", **data[display.TABLE]}]
-    if display.FIGURE in data and "image/svg+xml" in data:
+    if drawings.FIGURE in data and "image/svg+xml" in data:
         svg = safe_svg(_joined(data["image/svg+xml"]), where)
-        return [{"kind": "figure", "svg": svg, **data[display.FIGURE]}]
+        return [{"kind": "figure", "svg": svg, **data[drawings.FIGURE]}]
     if display.KEY_FIGURES in data:
         return [{"kind": "key_figures", **data[display.KEY_FIGURES]}]
     if display.CALLOUT in data:
@@ -245,12 +245,12 @@ def html(found: list[dict], meta: Mapping) -> str:
 def _font_faces() -> str:
     """The text font inside the style, so that words and charts are as wide as they were drawn."""
     faces = []
-    for directory in display.font_directories():
+    for directory in drawings.font_directories():
         for name, weight in (("Regular", 400), ("Semibold", 600)):
             for path in Path(directory).glob(f"files/SourceSansPro-{name}.otf"):
                 content = base64.b64encode(_woff(path.read_bytes())).decode()
                 faces.append(
-                    f"@font-face {{ font-family: '{display.FONT}'; font-weight: {weight}; "
+                    f"@font-face {{ font-family: '{drawings.FONT}'; font-weight: {weight}; "
                     f"src: url(data:font/woff;base64,{content}) format('woff'); }}\n"
                 )
     return "".join(faces)
@@ -353,7 +353,7 @@ def _compiler(found: list[dict], meta: Mapping) -> typst.Compiler:
     return typst.Compiler(
         str(TEMPLATES / "report.typ"),
         root=str(TEMPLATES),
-        font_paths=list(display.font_directories(chinese)),
+        font_paths=list(drawings.font_directories(chinese)),
         ignore_system_fonts=not beyond,
         sys_inputs={"data": data},
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import cache, lru_cache
+from itertools import combinations
 
 from planner import claims, options
 from planner import team as teams
@@ -23,6 +24,7 @@ ANYBODY = {
 MEMORY_LIMITS = (16, 24, 32, 40, 48, 50, 64, 80, 96, 100, 128, 192, 256, 384, 512, 768, 1024, 2048)
 BUDGETS = [step * 10**decade for decade in range(3, 8) for step in (1, 1.5, 2, 3, 5, 7)]
 FEW_MODELS = 8  # a benchmark with fewer scores tells nothing apart
+SOURCINGS = [ways for n in (1, 2, 3) for ways in combinations(("own", "rent", "api"), n)]
 TASKS = {"writing code": "code", "conversation": "chat", "agents": "agent",
          "documents": "documents"}  # fmt: skip
 
@@ -145,6 +147,7 @@ CHOICES: dict[str, Callable[[Mapping], list[tuple[str, object]]]] = {
     "splits": _splits,
     "teams": _teams,
     "benchmarks": lambda values: _benchmarks(),
+    "sourcings": lambda values: [(" or ".join(c), " or ".join(c)) for c in SOURCINGS],
     "tasks": lambda values: list(TASKS.items()),
     "memory_limits": _limits(MEMORY_LIMITS, "memory_limit", "no limit"),
     "budgets": _limits(BUDGETS, "budget", "no budget"),

@@ -9,6 +9,7 @@ import ast
 import base64
 import hashlib
 import json
+import os
 import re
 import socket
 import time
@@ -156,7 +157,8 @@ def job(
     earlier : mapping
         `inputs` and `summary` of the report that it replaces.
     """
-    path, notebook = Path(team_path).resolve(), Path(notebook).resolve()
+    # realpath: a link that leads to itself is found out when it is read
+    path, notebook = Path(os.path.realpath(team_path)), Path(notebook).resolve()
     if not path.is_file():
         known = ", ".join(sorted(path.stem for path in TEAMS.glob("*.toml")))
         raise ReportError(f"{path.name}: no such team file; the teams are {known}")
@@ -232,7 +234,7 @@ def _same_as_asked(job: Mapping) -> None:
 
 def _executed(job: Mapping, tell: Callable[[str], None]) -> dict:
     """The notebook of a job, run in this process, its charts described and not yet drawn."""
-    from planner import display, document, execution, inputs, language
+    from planner import document, drawings, execution, inputs, language
 
     path = ROOT / job["notebook"]
     if not path.is_file():
@@ -243,7 +245,7 @@ def _executed(job: Mapping, tell: Callable[[str], None]) -> dict:
             f"the notebook declares no parameter {sorted(unknown)[0]!r}; add it to the cell "
             "tagged `parameters` or leave it out"
         )
-    display.defer_drawings(True)
+    drawings.defer_drawings(True)
     language.use("en")
     inputs.remember(job.get("earlier"))
 

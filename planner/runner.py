@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,6 +21,7 @@ from planner.report import NOTEBOOK, ReportError
 from planner.run_record import Record
 
 LARGEST = 1_000_000  # of a team file [B]
+RESERVED = ("portfolio", "example")  # folders of reports that are no team's
 
 
 def run(
@@ -119,7 +121,7 @@ def _distinct(team_paths, out: Path, record: Record) -> Iterator[Path]:
         first = taken.setdefault(name, path)
         if first is path:
             yield path
-        elif first.resolve() != path.resolve():
+        elif os.path.realpath(first) != os.path.realpath(path):
             error = f"{path} and {first} would both be written to {out / name}; rename one of them"
             key = f"{name} ({path.name})"
             record.add(clean(key), "failed", error=clean(error))
@@ -129,6 +131,10 @@ def _asked(path: Path, limits: Mapping, catalogue, record: Record) -> dict | Non
     """The job of a team, or None where its file is no use."""
     name = report.slug(path.stem)
     try:
+        if name in RESERVED:
+            raise ReportError(
+                f"{path.name}: reports/{name} is not a team's folder; rename the file"
+            )
         found = report.job(path, **limits)
         if path.stat().st_size > LARGEST:
             raise ReportError(f"{path.name}: larger than {LARGEST:,} bytes; that is no team file")

@@ -4,7 +4,8 @@ import altair as alt
 import pandas as pd
 
 from planner import language, phrases
-from planner.display import font, number
+from planner.display import number
+from planner.drawings import font
 
 # Okabe and Ito's colours, which people with the common colour-vision deficiencies tell apart.
 BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"

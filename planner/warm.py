@@ -19,8 +19,8 @@ from planner import (
     business,
     catalogue,
     choices,
-    display,
     document,
+    drawings,
     evidence,
     execution,
     language,
@@ -46,7 +46,7 @@ def warm() -> None:
 
 def rehearse() -> None:
     """Make one report for nobody, which fills what is kept from call to call, and show nothing."""
-    display.defer_drawings(True)
+    drawings.defer_drawings(True)
     execution.execute(report.NOTEBOOK, {"team_path": TEAM}, report.ROOT)
     language.use("en")
     execution.shell().reset()

@@ -51,10 +51,10 @@ def test_an_environment_is_compared_with_the_lock(tmp_path, monkeypatch):
 
 def test_fonts_that_are_not_there_are_named(tmp_path, monkeypatch):
     assert doctor._fonts().state == "ok"
-    monkeypatch.setattr(doctor.display, "FONTS", tmp_path)
+    monkeypatch.setattr(doctor.drawings, "FONTS", tmp_path)
     found = doctor._fonts()
     assert found.state == "problem" and found.words.startswith("Noto Sans SC not found")
-    monkeypatch.setattr(doctor.display, "font_directories", lambda: ())
+    monkeypatch.setattr(doctor.drawings, "font_directories", lambda: ())
     assert "SourceSansPro-Regular" in doctor._fonts().words
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pypdf
 import pytest
 
-from planner import display, document, markup, report, table_layout, team
+from planner import display, document, drawings, markup, report, table_layout, team
 
 HOSTILE = (
     '#panic("x") <script>alert(1)</script> `a` *b* $x$ ](http://e) \u202eexe {{ 7*7 }} 🚀 שלום 中文'
@@ -256,7 +256,7 @@ def test_display_formats_and_refuses():
         display.callout("shout", "x")
     with pytest.raises(ValueError, match="no alt text"):
         display.figure({"mark": "bar"})
-    assert len(display.font_directories()) >= 1
+    assert len(drawings.font_directories()) >= 1
 
 
 def structure(node, depth=0):

@@ -12,7 +12,7 @@ import pandas as pd
 import pypdf
 import pytest
 
-from planner import display, document, language, phrases, team
+from planner import display, document, drawings, language, phrases, team
 from planner.language import say
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -126,13 +126,13 @@ def test_english_is_what_it_was(spoken):
 
 def test_english_loads_no_chinese_font(monkeypatch):
     asked = []
-    known = display.font_directories
+    known = drawings.font_directories
 
     def seen(chinese=False):
         asked.append(chinese)
         return known(chinese)
 
-    monkeypatch.setattr(display, "font_directories", seen)
+    monkeypatch.setattr(drawings, "font_directories", seen)
     notebook = {"cells": [
         {"cell_type": "markdown", "metadata": {}, "source": "# T\n\nwords"},
         {"cell_type": "code", "metadata": {}, "source": "", "outputs": [

@@ -6,7 +6,7 @@ import nbformat
 import papermill
 import pytest
 
-from planner import display, report
+from planner import drawings, report
 
 SETUP = """import os
 import pandas as pd
@@ -88,7 +88,7 @@ def test_one_report_without_a_run(tmp_path):
     assert "<script" not in page and "<svg" in page
     kept = (folder / "report.ipynb").read_text(encoding="utf-8")
     assert "papermill" not in json.loads(kept)["metadata"] and "0x7" not in kept
-    assert "image/svg+xml" in kept and display.DRAWING not in kept
+    assert "image/svg+xml" in kept and drawings.DRAWING not in kept
 
 
 STAGES = {"notebook", "charts", "pdf", "files"}
@@ -99,7 +99,7 @@ def test_a_chart_is_drawn_the_same_whatever_was_drawn_before():
     axes = {axis: {"field": axis, "type": "quantitative"} for axis in "xy"}
     look = {"data": {"name": "rows"}, "mark": {"type": "area", "clip": True}, "encoding": axes}
     look |= {"datasets": rows}
-    first, second = display.svg(look), display.svg(look)
+    first, second = drawings.svg(look), drawings.svg(look)
     assert first == second and "url(#clip1)" in first and 'id="clip1"' in first
 
 
@@ -130,7 +130,7 @@ def test_what_a_cell_shows_is_kept_as_a_kernel_would(tmp_path):
     for mine, kernels in zip(ours["cells"], theirs["cells"], strict=True):
         assert mine["source"] == kernels["source"]
         kept = [
-            one for one in mine.get("outputs", []) if display.DRAWING not in one.get("data", {})
+            one for one in mine.get("outputs", []) if drawings.DRAWING not in one.get("data", {})
         ]
         if len(kept) == len(mine.get("outputs", [])):
             assert kept == kernels.get("outputs", [])
