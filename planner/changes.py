@@ -39,10 +39,11 @@ WHOLE = {
 }
 FIRST = "This is the first report of this team."
 SAME = "Nothing that this report depends on has changed since the one of {date}."
-SINCE = "Since the report of {date}:"
+SINCE = "**Since the report of {date}:**"
 MORE = "and {number} more"
 STAYS = "The decision stays the same: {decision}."
 TURNS = "The decision was to {before}; now it is to {after}."
+COST_STAYS = "The cost stays at {after}."
 COSTS = "The cost goes from {before} to {after}."
 
 
@@ -183,7 +184,6 @@ def _effect(plan, summary) -> Iterator[str]:
             yield say(TURNS, before=then, after=now)
     cost = summary.get("three_year_cost") or {}
     if plan.chosen is not None and isinstance(cost.get("mid"), int | float):
-        yield say(
-            COSTS, before=money(cost["mid"], cost["currency"]),
-            after=money(plan.chosen["total"], plan.team.currency),
-        )  # fmt: skip
+        before = money(cost["mid"], cost["currency"])
+        after = money(plan.chosen["total"], plan.team.currency)
+        yield say(COST_STAYS if before == after else COSTS, before=before, after=after)
