@@ -1,6 +1,6 @@
 #!/bin/sh
 # Coding assistant for 60 developers: openai/gpt-oss-120b, weights mxfp4, engine vllm.
-# Report of 2026-11-24, team file coding_assistant.toml, run a0b3dad8bb47a057.
+# Report of 2026-11-30, team file coding_assistant.toml, run 1ce090eb1a1d10e0.
 # 2 replicas (1 spare) x tensor parallel 2 = 4 x NVIDIA L40S, on 2 x 2x L40S server, 256 GB.
 # serve.sh starts one replica; compose.yaml the only one of one server.
 # Another balancer with least connections belongs in front of the servers.
