@@ -105,7 +105,7 @@ def page(out: Path) -> str:
     run = _read(out / run_record.LAST)
     return environment.get_template("overview.html.j2").render(
         rows=rows(out),
-        run={name: clean(run.get(name, "")) for name in ("id", "ended")},
+        run={"id": clean(run.get("id", "")), "ended": clean(run.get("ended", ""))[:16]},
         script=jinja2.filters.do_mark_safe(script),
         allowed=allowed,
         portfolio=(out / PORTFOLIO / "report.html").is_file(),
