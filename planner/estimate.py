@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 
 from planner import catalogue, throughput
-from planner.bands import band
 from planner.coefficients import (
     device_class,
     load,
@@ -24,10 +23,13 @@ from planner.formats import for_engine
 from planner.profile import Profile, profile
 from planner.roofline import all_reduce_time, cpu_bandwidth
 
-__all__ = [
-    "Replicas", "band", "decode_step_time", "memory_bandwidth", "prefill_parts", "prefill_time",
-    "replicas",
-]  # fmt: skip
+# What a table says of a deployment, and what is meant where it says nothing.
+COLUMNS = {
+    "model_id": "", "device_id": "", "engine": "vllm", "weight_format": "bf16",
+    "kv_dtype": "auto", "tp": 0, "n_devices": 1, "sockets": 1, "threads": 0, "pp": 0,
+    "engine_version": "",
+}  # fmt: skip
+LABELS = ["model_id", "device_id", "engine", "kind", "device_class"]
 HOST_LINK = 64e9  # PCIe 4 x16, both directions, where the catalogue names no link [B/s]
 USABLE = 0.98  # of the label, where no start-up log was read [1]
 STAGED = ("llama.cpp", "ik_llama.cpp", "transformers", "autoawq")  # layer split, not tensor split
@@ -192,27 +194,16 @@ def replicas(table, constants=None):
         One per row; a row that cannot be described carries a reason and NaN.
     """
     constants = load() if constants is None else constants
-    columns = {
-        "model_id": "", "device_id": "", "engine": "vllm", "weight_format": "bf16",
-        "kv_dtype": "auto", "tp": 0, "n_devices": 1, "sockets": 1, "threads": 0, "pp": 0,
-        "engine_version": "",
-    }  # fmt: skip
-    keys = pd.DataFrame(index=range(len(table)))
-    for name, default in columns.items():
-        given = table[name] if name in table else pd.Series([default] * len(table))
-        if isinstance(default, str):
-            given = given.astype(object).where(given.notna(), default).astype(str)
-            keys[name] = given.replace({"": default, "nan": default}).to_numpy(dtype=object)
-        else:
-            number = pd.to_numeric(given, errors="coerce").fillna(default).clip(0)
-            keys[name] = number.to_numpy().astype(int)
-    keys["n_devices"] = keys[["n_devices", "tp"]].max(axis=1).clip(1)
-    keys["sockets"] = keys["sockets"].clip(1)
-    codes = keys.groupby(list(columns), sort=False, dropna=False).ngroup().to_numpy()
-    distinct = keys.drop_duplicates()
+    keys = {name: _column(table, name, default) for name, default in COLUMNS.items()}
+    keys["n_devices"] = np.maximum.reduce(
+        [keys["n_devices"], keys["tp"], [1] * len(table)]
+    ).tolist()
+    keys["sockets"] = [max(number, 1) for number in keys["sockets"]]
+    distinct: dict[tuple, int] = {}
+    codes = [distinct.setdefault(row, len(distinct)) for row in zip(*keys.values(), strict=True)]
     blank = Profile(*[np.nan] * len(Profile._fields)), (np.nan,) * 15, frozenset(), ("", "")
     described, reasons = [], []
-    for row in distinct.itertuples(index=False, name=None):
+    for row in distinct:
         try:
             described.append(_describe(*row))
             reasons.append("")
@@ -222,8 +213,8 @@ def replicas(table, constants=None):
     profiles, hardware, words, kinds = zip(*described, strict=True) if described else [()] * 4
     names = [*PARTS, "tensor_parallel", "stages"]
     index = constants.index(words)
-    labels = distinct[["model_id", "device_id", "engine"]].reset_index(drop=True)
-    labels[["kind", "device_class"]] = pd.DataFrame(list(kinds), columns=["a", "b"])
+    named = [(*row[:3], *kind) for row, kind in zip(distinct, kinds, strict=True)]
+    labels = pd.DataFrame(named, columns=LABELS)
     hardware = dict(zip(names, np.array(hardware, dtype=float).reshape(-1, 15).T, strict=True))
     result = Replicas(
         profile=Profile(*np.array(profiles, dtype=float).reshape(-1, len(Profile._fields)).T),
@@ -233,7 +224,21 @@ def replicas(table, constants=None):
         reason=np.array(reasons, dtype=object),
         index=index,
     )
-    return result.take(codes)
+    return result if len(distinct) == len(codes) else result.take(np.array(codes))
+
+
+def _column(table, name, default):
+    """Values of a column, the default where it says nothing. Lists: a table is often one row."""
+    if name not in table:
+        return [default] * len(table)
+    given = table[name]
+    if isinstance(default, str):
+        said = zip(given.isna().tolist(), map(str, given.tolist()), strict=True)
+        return [default if no or text in ("", "nan") else text for no, text in said]
+    if given.dtype.kind not in "iuf":
+        given = pd.to_numeric(given, errors="coerce")
+    numbers = given.to_numpy(float, na_value=np.nan)
+    return np.maximum(np.where(np.isnan(numbers), default, numbers), 0).astype(int).tolist()
 
 
 def _axes(group, *workload):

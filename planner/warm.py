@@ -19,6 +19,7 @@ from planner import (
     business,
     catalogue,
     choices,
+    claims,
     document,
     drawings,
     evidence,
@@ -47,6 +48,7 @@ def warm() -> None:
 def rehearse() -> None:
     """Make one report for nobody, which fills what is kept from call to call, and show nothing."""
     drawings.defer_drawings(True)
+    claims.audit(catalogue.load())  # of every model
     execution.execute(report.NOTEBOOK, {"team_path": TEAM}, report.ROOT)
     language.use("en")
     execution.shell().reset()
