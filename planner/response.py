@@ -139,7 +139,10 @@ def _respond(rate, of):
     tagged = np.clip(batch + 1, 1.0, limit)
     step = step_time(tagged)
     nudge = np.maximum(0.5, 0.1 * tagged)
-    slope = np.where(limit > 1, np.maximum(0.0, step_time(tagged + nudge) - step) / nudge, 0.0)
+    upper = np.minimum(tagged + nudge, limit)  # beyond the limit there is no batch
+    lower = np.maximum(upper - nudge, 1.0)
+    rise = np.maximum(0.0, step_time(upper) - step_time(lower))
+    slope = np.where(limit > 1, rise / np.maximum(upper - lower, 1e-9), 0.0)
     share = np.minimum(rate * prefill, 0.95)
     # others are prefilled while one decodes, except that its own place is taken
     interrupting = rate * (1 - np.minimum(1.0, load) ** np.maximum(0.0, limit - 1) / limit)
