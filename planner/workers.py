@@ -25,6 +25,7 @@ SHORT = "the memory was used up (in {where}); run fewer jobs at a time"
 DIED = (
     "the process died in {where} ({how}), most often for lack of memory; run fewer jobs at a time"
 )
+RENEWED = 80  # calls after which a kept process makes way: drawing takes ever more memory
 REHEARSED_FROM = 8  # reports; fewer do not earn back one that is made to fill the caches
 _live: set = set()
 _stopping = threading.Event()
@@ -77,6 +78,8 @@ def _allowed() -> Iterator[None]:
 
 class _Child:
     """A process and the pipe to it; `read` makes an answer of the bytes that come through it."""
+
+    calls = 0  # that it has answered
 
     def __init__(self, read: Callable[[bytes], dict], target: Callable, *arguments):
         context, self.read = _context(), read
@@ -324,7 +327,8 @@ def kept(
         child.process.join(10)
         raise ReportError(DIED.format(where=where, how=_how(child.process.exitcode))) from None
     finally:
-        if good:
+        child.calls += 1
+        if good and child.calls < RENEWED:
             with _lock:
                 _idle.append(child)
         else:
