@@ -152,8 +152,13 @@ def font_directories(chinese: bool = False) -> tuple[str, ...]:
 
 @cache
 def _converter():
-    """vl-convert with the report's fonts, so that labels are measured in the font they get."""
+    """vl-convert with the report's fonts, so that labels are measured in the font they get.
+
+    It reads no file and no address; what is drawn is all in the description.
+    """
     import vl_convert
+
+    vl_convert.configure(base_url=False, allowed_base_urls=[])
 
     for directory in font_directories(chinese=True):  # whatever was drawn before
         files = Path(directory) / "files"
@@ -164,7 +169,7 @@ def _converter():
 def svg(specification: Mapping) -> str:
     """A chart as a vector drawing, in the font of the language that is spoken."""
     now = language.current()
-    drawing = _converter().vegalite_to_svg(json.dumps(specification), allowed_base_urls=[])
+    drawing = _converter().vegalite_to_svg(json.dumps(specification))
     # Vega counts its clips on from chart to chart; here each chart begins anew.
     found = dict.fromkeys(re.findall(r'\bid="([a-z_]+\d+)"', drawing))
     names = {name: re.sub(r"\d+", str(place), name) for place, name in enumerate(found, 1)}

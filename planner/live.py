@@ -5,6 +5,7 @@ Offline: the drawing library comes from the installed vl-convert, once a page.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from functools import cache
@@ -56,6 +57,8 @@ def bundle() -> str:
     kept = CODE.parent / "__pycache__" / f"vega-{vl_convert.__version__}.js"
     if kept.is_file():
         return kept.read_text(encoding="utf-8")
+    # What puts the script together calls each of its passes an error.
+    logging.getLogger("swc_ecma_transforms_optimization").setLevel(logging.CRITICAL)
     script = vl_convert.javascript_bundle(LIBRARY)
     try:
         kept.parent.mkdir(exist_ok=True)
