@@ -18,7 +18,7 @@ from pathlib import Path
 
 from synthetic_teams import write
 
-from planner import catalogue, inputs, placement, report, runner, team, workers
+from planner import catalogue, inputs, placement, report, run_record, team, workers
 from planner.team import TEAMS
 
 JOBS = min(2, os.cpu_count() or 1)
@@ -88,36 +88,43 @@ def one_by_one(folder, paths):
     return times, bool(known)
 
 
-def bench_reports(number=24, compared=2):
-    """A run of so many teams, and the usual way for some of them."""
+def reported(teams, out):
+    """Processor time and wall time of the whole command for a folder of teams. [s]"""
+    command = [sys.executable, "-m", "planner", "report", "--all", "--jobs", str(JOBS)]
+    return counted([*command, "--teams", str(teams), "--out", str(out)])
+
+
+def bench_reports(few=16, many=48, compared=2):
+    """Runs of few and of many teams, what another team costs, and the usual way for some of them.
+
+    All processes count, those too that start, load and end others.
+    """
     with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        (folder / "teams").mkdir()
-        write(folder / "teams", number)
-        paths = sorted((folder / "teams").glob("*.toml"))
-        start, mine = time.perf_counter(), time.process_time()
-        record = runner.run(paths, folder / "reports", jobs=JOBS)
-        wall, mine = time.perf_counter() - start, time.process_time() - mine
-        made = [one for one in record.teams.values() if one["status"] == "rendered"]
-        stages = {
-            "notebook": [one["cpu"]["notebook"] for one in made],
-            "charts, PDF, files": [one["cpu"]["pages"] for one in made[JOBS:]],  # after the first
-        }
-        print(f"reports: {len(made)} of {number} teams, {JOBS} at a time")
-        print(f"  wall time               {wall:>12,.1f} s")
-        for name, times in stages.items():
-            print(f"  {name:<24}{statistics.mean(times):>12,.2f} s of a core each")
-        print(f"  this process            {mine / number:>12,.2f} s of a core each")
-        each = sum(map(statistics.mean, stages.values())) + mine / number
-        print(f"  each, marginal          {each:>12,.2f} s of a core")
-        times, printed = one_by_one(folder, paths[:compared])
+        folder, spent = Path(place), {}
+        for number in (few, many):
+            teams, out = folder / f"teams-{number}", folder / f"reports-{number}"
+            teams.mkdir()
+            write(teams, number)
+            spent[number] = reported(teams, out)
+        record = json.loads((out / run_record.LAST).read_text("utf-8"))
+        made = [one for one in record["teams"].values() if one["status"] == "rendered"]
+        print(f"reports: {len(made)} of {many} teams, {JOBS} at a time")
+        for number, (cpu, wall) in spent.items():
+            print(f"  {number} teams               {cpu:>14,.1f} s of a core, {wall:.1f} s wall")
+        each, took_each = (
+            (spent[many][place] - spent[few][place]) / (many - few) for place in (0, 1)
+        )
+        for stage, words in {"notebook": "notebook", "pages": "charts, PDF, files"}.items():
+            middle = statistics.median(one["cpu"][stage] for one in made)
+            print(f"    {words:<22}{middle:>12,.2f} s of a core, median")
+        print(f"  each, marginal          {each:>12,.2f} s of a core, {took_each:.2f} s wall")
+        paths = sorted(teams.glob("*.toml"))[:compared]
+        times, printed = one_by_one(folder, paths)
         cpu, took = map(statistics.mean, zip(*times, strict=True))
         how = "nbconvert webpdf" if printed else "nbconvert html (no Chromium)"
         print(f"  papermill + {how}, per team, {compared} teams")
-        print(f"    of a core             {cpu:>12,.2f} s")
-        print(f"    wall time             {took:>12,.2f} s")
-        print(f"    times as long         {cpu / each:>12,.1f} (of a core, marginal)")
-        print(f"                          {took * len(made) / wall:>12,.1f} (wall, with the start)")
+        print(f"    of a core             {cpu:>12,.2f} s, {cpu / each:.1f} times as long")
+        print(f"    wall time             {took:>12,.2f} s, {took / took_each:.1f} times as long")
 
 
 def bench_checked(number=300):

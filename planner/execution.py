@@ -1,26 +1,26 @@
-"""Papermill's own front with an engine that runs the cells in this process, which ends afterwards.
+"""Runs a notebook in this process, which ends afterwards.
 
-Papermill injects the parameters and says what went wrong; IPython runs the cells. A process runs
-one notebook and is thrown away, so nothing that a notebook leaves behind reaches the next one.
+Papermill reads it and injects the parameters; IPython runs the cells. A process runs one notebook
+and is thrown away, so nothing that a notebook leaves behind reaches the next one.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import chdir, contextmanager
 from functools import cache
 from pathlib import Path
 
 import nbformat
-import papermill
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
 from nbformat.v4.rwbase import split_lines, strip_transient
-from papermill.engines import Engine, papermill_engines
+from papermill.iorw import load_notebook_node
+from papermill.parameterize import parameterize_notebook
 from traitlets.config import Config
 
-NAME = "planner"
 # The errors of the planner explain themselves; of any other the name helps.
 SPEAKING = {"ValueError", "TeamError", "CatalogueError", "UnknownArchitecture", "DocumentError"}
 
@@ -95,50 +95,30 @@ def shell() -> InteractiveShell:
     return made
 
 
-def _run(cell, count: int) -> bool:
-    """Run one cell and keep what it shows; False where it raised."""
-    run, outputs = shell(), cell.outputs
+@contextmanager
+def _kept(outputs: list) -> Iterator[None]:
+    """What is displayed, returned and printed meanwhile goes into these outputs."""
+    run = shell()
     run.display_pub.outputs = run.displayhook.outputs = outputs
-    run.displayhook.number = cell.execution_count = count
-
-    def failed(kind, error, traceback):
-        outputs.append(
-            nbformat.v4.new_output(
-                "error", ename=kind.__name__, evalue=str(error), traceback=list(traceback)
-            )
-        )
-
-    run._showtraceback = failed
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = _Stream("stdout", outputs), _Stream("stderr", outputs)
     try:
-        return run.run_cell(cell.source, store_history=True).success
+        yield
     finally:
         sys.stdout, sys.stderr = before
 
 
-class InProcess(Engine):
-    """Papermill's engine of that name: cells run here, one after the other."""
-
-    @classmethod
-    def execute_managed_notebook(cls, nb_man, kernel_name, tell=None, **options):
-        count = 0
-        for position, cell in enumerate(nb_man.nb.cells):
-            if cell.cell_type != "code" or not cell.source.strip():
-                continue
-            count += 1
-            if tell is not None:
-                tell(position + 1)
-            nb_man.cell_start(cell, position)
-            good = _run(cell, count)
-            if not good:
-                nb_man.cell_exception(cell, position)
-            nb_man.cell_complete(cell, position)
-            if not good:
-                return
-
-
-papermill_engines.register(NAME, InProcess)
+def _run(cell, count: int) -> None:
+    """Run one cell and keep what it shows."""
+    shell().displayhook.number = cell.execution_count = count
+    with _kept(cell.outputs):
+        result = shell().run_cell(cell.source, store_history=True)
+    error = result.error_before_exec or result.error_in_exec
+    if isinstance(error, MemoryError):  # numpy has one of its own
+        raise MemoryError from None
+    if error is not None:
+        kind = type(error).__name__
+        raise NotebookError(f"{'' if kind in SPEAKING else f'{kind}: '}{error}") from None
 
 
 def execute(
@@ -165,27 +145,31 @@ def execute(
     -------
     executed : dict
         The notebook with its outputs, as JSON holds it.
+
+    Raises
+    ------
+    NotebookError
+        What the cell that raised says.
     """
-    try:
-        executed = papermill.execute_notebook(
-            str(notebook),
-            None,
-            parameters=dict(parameters),
-            engine_name=NAME,
-            kernel_name="python3",
-            language="python",
-            progress_bar=False,
-            cwd=str(folder),
-            tell=tell,
-        )
-    except papermill.PapermillExecutionError as error:
-        if error.ename.endswith("MemoryError"):  # numpy has one of its own
-            raise MemoryError from None
-        name = "" if error.ename in SPEAKING else f"{error.ename}: "
-        raise NotebookError(f"{name}{error.evalue}") from None
+    executed = parameterize_notebook(
+        load_notebook_node(str(notebook)),
+        dict(parameters),
+        kernel_name="python3",
+        language="python",
+    )
+    shell()._showtraceback = lambda *traceback: None  # who asked for the report is told
+    count = 0
+    with chdir(folder):
+        for position, cell in enumerate(executed.cells, 1):
+            if cell.cell_type != "code" or not cell.source.strip():
+                continue
+            count += 1
+            if tell is not None:
+                tell(position)
+            _run(cell, count)
     executed.metadata.pop("papermill", None)
     for position, cell in enumerate(executed.cells):
         cell.metadata.pop("papermill", None)
         if "injected-parameters" in cell.metadata.get("tags", []):
             cell["id"] = f"injected-{position}"  # papermill's own is random
-    return split_lines(strip_transient(executed))  # which papermill has found valid
+    return split_lines(strip_transient(executed))
