@@ -26,7 +26,6 @@ CHEAPEST = {
     "rent": "cheapest way to rent",
     "api": "cheapest API",
 }
-BARS = 8  # of the chart of what moves the cost most
 NOTHING_IN_THE_BOOKS = "Nothing is bought, so nothing stands in the books and nothing is leased."
 IN_THE_BOOKS = (
     "**In the books**: {first} is written off in the first year, evenly over {life:.0f} years; at "
@@ -35,7 +34,6 @@ IN_THE_BOOKS = (
 )
 CUMULATIVE = "Cumulative cost, without the residual value"
 TORNADO = "What moves the cost most, one thing at a time"
-HALF = 390  # width of a chart beside another, its labels included [px]
 LEASE = (
     "**Leased** at {rate:.1f} % until the end of the plan, with the machines going back to the "
     "lessor, the same servers would cost {lease_total} ({lease_npv} at present value; {payment} "
@@ -81,27 +79,35 @@ def bill(plan: Plan) -> display.Shown:
 
 def by_year(plan: Plan) -> pd.DataFrame:
     """Cost lines of the recommendation by year: year, item, cost. [currency]"""
-    option = plan.chosen
     rows = [
-        {"year": year, "item": LINE_WORDS[line], "cost": float(option[f"{line}_{year}"])}
-        for line in money.LINES
-        for year in range(1, plan.team.growth.years + 1)
+        (year, item, cost)
+        for item, costs in _lines(plan).items()
+        for year, cost in enumerate(costs, 1)
     ]
-    frame = pd.DataFrame(rows)
-    used = frame.groupby("item")["cost"].transform(lambda costs: costs.abs().sum()) > 0
-    return frame[used]
+    return pd.DataFrame(rows, columns=["year", "item", "cost"])
+
+
+def _lines(plan):
+    """The lines that are not zero throughout, in words, with their cost of every year."""
+    years = range(1, plan.team.growth.years + 1)
+    lines = {
+        LINE_WORDS[line]: [float(plan.chosen[f"{line}_{year}"]) for year in years]
+        for line in money.LINES
+    }
+    return {item: costs for item, costs in lines.items() if any(costs)}
 
 
 def yearly_table(plan: Plan) -> display.Shown:
     """The cost of the recommendation, line by line and year by year."""
     if plan.chosen is None:
         return display.text("No option, no cost.")
-    currency = phrases.unit(plan.team.currency)
-    frame = by_year(plan).pivot(index="item", columns="year", values="cost")
-    frame = frame.reindex([word for word in LINE_WORDS.values() if word in frame.index])
-    frame["total"] = frame.sum(axis=1)
-    frame.loc["Total"] = frame.sum()
-    frame = frame.rename(index=say, columns=str).reset_index()
+    currency, lines = phrases.unit(plan.team.currency), _lines(plan)
+    lines["Total"] = [sum(costs) for costs in zip(*lines.values(), strict=True)]
+    frame = pd.DataFrame(
+        {"item": say(item), **{str(year): cost for year, cost in enumerate(costs, 1)},
+         "total": sum(costs)}
+        for item, costs in lines.items()
+    )  # fmt: skip
     columns = {"item": Column("Cost")}
     columns |= {
         str(year): Column(say("Year {year}", year=year), currency, ",.0f")
@@ -152,25 +158,17 @@ def cumulative_chart(plan: Plan) -> display.Shown:
     if option is None:
         return display.text("No option, no cost.")
     years, decline = plan.team.growth.years, plan.terms("api_price_decline")
-    lines = {"recommended": option}
+    lines, options = {"recommended": option}, plan.options
+    usable = ~options["limit"].isin(["quality", "memory", "kv_cache", "ttft", "tpot"])
+    usable &= np.isfinite(options["npv"])
     for kind in ("own", "rent", "api"):
-        others = plan.options[
-            (plan.options["sourcing"] == kind)
-            & ~plan.options["limit"].isin(["quality", "memory", "kv_cache", "ttft", "tpot"])
-            & np.isfinite(plan.options["npv"])
-        ]
+        others = options["npv"][usable & (options["sourcing"] == kind)]
         if len(others) and kind != option["sourcing"]:
-            lines[CHEAPEST[kind]] = others.sort_values("npv").iloc[0]
-    paths = pd.concat(
-        [
-            pd.DataFrame({"month": np.arange(12 * years) + 1, "option": label,
-                          "cost": np.cumsum(cashflow.monthly(line, years, decline))})
-            for label, line in lines.items()
-        ]
-    )  # fmt: skip
-    chart = charts.break_even(paths, plan.team.currency)
-    chart = chart.properties(width=HALF - 150, height=200).configure_axisX(tickCount=6)
-    return display.figure(chart, CUMULATIVE, half=True)
+            lines[CHEAPEST[kind]] = options.loc[others.idxmin()]
+    paths = {
+        label: np.cumsum(cashflow.monthly(line, years, decline)) for label, line in lines.items()
+    }
+    return display.figure(charts.cumulative(paths, plan.team.currency), CUMULATIVE, half=True)
 
 
 def sensitivity(plan: Plan) -> pd.DataFrame:
@@ -185,9 +183,8 @@ def tornado(plan: Plan) -> display.Shown:
     frame = sensitivity(plan)
     if frame.empty:
         return display.text("Nothing within its range moves the cost by more than 0.1 %.")
-    widest = (frame["high"] - frame["low"]).abs().nlargest(BARS).index
     chart = charts.tornado(
-        frame.loc[widest], plan.team.currency, base=float(plan.chosen["total"]),
+        frame, plan.team.currency, base=float(plan.chosen["total"]),
         title=say("{years}-year cost", years=plan.team.growth.years),
-    ).properties(width=HALF - 215, height=200).configure_axisX(tickCount=4)  # fmt: skip
+    )  # fmt: skip
     return display.figure(chart, TORNADO, half=True)

@@ -1,16 +1,20 @@
 """Charts that set figures beside each other: claims and physics, predictions and measurements."""
 
+from functools import cache
+
 import altair as alt
 import pandas as pd
 
 from planner.display import RANGE
 from planner.language import label, say
+from planner.looks import colours, filled, layered, look, rows
 from planner.theme import BLUE, ORANGE, QUIET, ROW_WIDTH, VERMILION, figure, finish, require
 
 WHAT = ("claimed", "predicted", "physical limit")
+LANES = {"claimed": -6, "predicted": 6}  # distance from the middle of the row [px]
 
 
-def claims_against_physics(claims: pd.DataFrame, *, quantity: str, unit: str):
+def claims_against_physics(claims: pd.DataFrame, *, quantity: str, unit: str) -> dict:
     """Published ranges beside the predicted band and the physical limit, on a log scale.
 
     Parameters
@@ -22,43 +26,45 @@ def claims_against_physics(claims: pd.DataFrame, *, quantity: str, unit: str):
         Words for the axis.
     """
     fields = ("claimed_low", "claimed_high", "predicted_low", "predicted_high", "limit")
-    data = require(claims, "claim", *fields)
+    data = require(claims, "claim", *fields).to_dict("records")
     quantity, named = label(quantity), {name: say(name) for name in WHAT}
-    lanes = {"claimed": -6, "predicted": 6}  # distance from the middle of the row [px]
-    x = alt.X("low:Q", title=f"{quantity} [{unit}]", scale=alt.Scale(type="log"))
-    y = alt.Y("claim:N", sort=None, title=None)
-    colour = alt.Color(
-        "what:N",
-        legend=alt.Legend(symbolOpacity=1),
-        scale=alt.Scale(domain=list(named.values()), range=[ORANGE, BLUE, VERMILION]),
-    )
-    layers = []
-    for name, lane in lanes.items():
-        ends = {f"{name}_low": "low", f"{name}_high": "high"}
-        part = data[["claim", *ends]].rename(columns=ends).assign(what=named[name])
-        layers.append(
-            alt.Chart(part)
-            .mark_rule(strokeWidth=7, yOffset=lane, strokeCap="round")
-            .encode(x=x, x2="high:Q", y=y, color=colour)
-        )
-    layers.append(
-        alt.Chart(data[["claim", "limit"]].assign(what=named["physical limit"]))
-        .mark_tick(thickness=2.5, size=26, opacity=1)
-        .encode(x="limit:Q", y=y, color=colour)
-    )
+    tables = {
+        name: [{"claim": row["claim"], "what": named[name],
+                "low": row[f"{name}_low"], "high": row[f"{name}_high"]} for row in data]
+        for name in LANES
+    }  # fmt: skip
+    tables["limit"] = [
+        {"claim": row["claim"], "what": named["physical limit"], "limit": row["limit"]}
+        for row in data
+    ]
     parts = say("; ").join(
         say(
             "{claim}: claimed {claimed}, predicted {predicted}, physical limit {limit}",
-            claim=row.claim, limit=figure(row.limit),
-            claimed=say(RANGE, low=figure(row.claimed_low), high=figure(row.claimed_high)),
-            predicted=say(RANGE, low=figure(row.predicted_low), high=figure(row.predicted_high)),
+            claim=row["claim"], limit=figure(row["limit"]),
+            **{name: say(RANGE, low=figure(row[f"{name}_low"]), high=figure(row[f"{name}_high"]))
+               for name in LANES},
         )
-        for row in data.itertuples()
+        for row in data
     )  # fmt: skip
     description = say(
         "{quantity} in {unit}, logarithmic. {parts}.", quantity=quantity, unit=unit, parts=parts
     )
-    return finish(alt.layer(*layers), description, 38 * len(data), ROW_WIDTH)
+    return filled(_claims(), tables, description, title=f"{quantity} [{unit}]", **named)
+
+
+@cache
+def _claims():
+    x = alt.X("low:Q", title="$title", scale=alt.Scale(type="log"))
+    kinds = dict(zip((f"${name}" for name in WHAT), (ORANGE, BLUE, VERMILION), strict=True))
+    y, colour = alt.Y("claim:N", sort=None, title=None), colours("what", kinds, symbolOpacity=1)
+    layers = [
+        rows(name).mark_rule(strokeWidth=7, yOffset=lane, strokeCap="round")
+        .encode(x=x, x2="high:Q", y=y, color=colour)
+        for name, lane in LANES.items()
+    ]  # fmt: skip
+    limit = rows("limit").mark_tick(thickness=2.5, size=26, opacity=1)
+    layers.append(limit.encode(x="limit:Q", y=y, color=colour))
+    return look(layered(layers, ROW_WIDTH, alt.Step(38)))
 
 
 def predicted_against_measured(rows: pd.DataFrame, *, quantity: str, unit: str):

@@ -101,16 +101,16 @@ def drawing(
     signals : mapping of str to number
         Values of its ``params``; on a page the dials of these names drive them.
     """
-    rows = {name: _records(frame) for name, frame in tables.items()}
+    rows = {name: records(frame.to_dict("records")) for name, frame in tables.items()}
     whole = {**look, "datasets": rows}
     return Drawing(whole, clean(label(caption)), clean(label(alt)), signals=signals)
 
 
-def _records(frame):
+def records(rows: list[dict]) -> list[dict]:
     """Rows as JSON holds them: what is no finite number is missing."""
     return [
         {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
-        for row in frame.to_dict("records")
+        for row in rows
     ]
 
 
@@ -171,11 +171,9 @@ def svg(specification: Mapping) -> str:
     now = language.current()
     drawing = _converter().vegalite_to_svg(json.dumps(specification))
     # Vega counts its clips on from chart to chart; here each chart begins anew.
-    found = dict.fromkeys(re.findall(r'\bid="([a-z_]+\d+)"', drawing))
+    found = dict.fromkeys(re.findall(r' id="([a-z_]+\d+)"', drawing))
     names = {name: re.sub(r"\d+", str(place), name) for place, name in enumerate(found, 1)}
-    drawing = re.sub(
-        r'(\bid="|url\(#)([a-z_]+\d+)', lambda m: m[1] + names.get(m[2], m[2]), drawing
-    )
+    drawing = re.sub(r'( id="|url\(#)([a-z_]+\d+)', lambda m: m[1] + names.get(m[2], m[2]), drawing)
     # A browser without the font would fall back to one with serifs.
     name = font()
     return drawing.replace(f'font-family="{name}"', f'font-family="{name}, {FALLBACKS[now]}"')

@@ -1,16 +1,29 @@
 """Charts of latency under load: percentiles against the load of one replica, and hour by hour.
 
-Those of the notebook are looks, Vega-Lite that names its tables; their rows come apart
-(`display.drawing`). `currency` is what stands on their axes.
+All are looks, Vega-Lite that names its tables. Those of the notebook get their rows apart
+(`display.drawing`); `currency` is what stands on their axes. That of the report is filled.
 """
 
 from functools import cache
 
 import altair as alt
+import numpy as np
 import pandas as pd
 
 from planner.language import say
-from planner.looks import DASHED, LOG, SHORT, colours, dotted, halo, layered, look, rows, tips
+from planner.looks import (
+    DASHED,
+    LOG,
+    SHORT,
+    colours,
+    dotted,
+    filled,
+    halo,
+    layered,
+    look,
+    rows,
+    tips,
+)  # fmt: skip
 from planner.theme import BLUE, GREEN, INK, PALE, PURPLE, SKY, VERMILION, figure, require
 
 PANEL = 236  # width of one of two panels side by side [px]
@@ -27,14 +40,8 @@ PANELS = (
 
 
 def latency_curves(
-    curve: pd.DataFrame,
-    *,
-    limits: dict,
-    planned: float,
-    carried: float,
-    wall: float,
-    unit: str = "call/s",
-):
+    curve: pd.DataFrame, *, limits: dict, planned: float, carried: float, wall: float
+) -> dict:
     """First token and time per token against the load of one replica, with limits and wall.
 
     Parameters
@@ -49,94 +56,106 @@ def latency_curves(
         Largest load within the limits. [call/s]
     wall : float
         Load above which nothing can be said about percentiles. [call/s]
-    unit : str
-        Of the load.
     """
     data = require(curve, "asked", "end", *(f"ttft_{p}" for p in PERCENTILES.values()))
     right = max(float(data["asked"].max()), 1.05 * planned, 1.05 * carried)
-    panels = [_panel(data, what, limits, planned, carried, wall, right, unit) for what in TITLES]
+    tables = {
+        "wall": [{"from": wall, "to": right}] if wall < right else [],
+        "carried": [_mark("within limits", carried, right)],
+        "planned": [_mark("peak", planned, right)],
+    }
+    unit = say("call/s")
+    values = {"right": right, "load": f"{say('Load')} [{unit}]"}
+    for what, title in TITLES.items():
+        times, top = _times(data, what, limits)
+        tables |= times
+        values |= {what: say(title), f"{what} top": top}
     said = say("; ").join(
         say("limit of {name} {value} s", name=name.replace("_", " "), value=figure(value))
         for name, value in limits.items()
     )
     description = say(
-        PANELS, unit=say(unit), planned=figure(planned), carried=figure(carried),
-        wall=figure(wall), said=said or say("no limits"),
+        PANELS, unit=unit, planned=figure(planned), carried=figure(carried), wall=figure(wall),
+        said=said or say("no limits"),
     )  # fmt: skip
-    return alt.hconcat(*panels, spacing=26).properties(description=description)
+    return filled(_curves(), tables, description, **values)
 
 
-def _panel(data, what, limits, planned, carried, wall, right, unit):
+def _mark(words, asked, right):
+    left = asked < 0.55 * right
+    return {"asked": asked, "words": f"{say(words)} {figure(asked)}",
+            "align": "left" if left else "right", "dx": 4 if left else -4}  # fmt: skip
+
+
+def _times(data, what, limits):
+    """Rows of one panel and the upper end of its axis, both in the unit of that axis."""
     scale = 1e3 if what == "tpot" else 1.0
-    long = pd.concat([
-        data[["asked", "end"]].assign(time=data[f"{what}_{p}"] * scale, share=words)
-        for words, p in PERCENTILES.items()
-    ])  # fmt: skip
-    long = long.replace(float("inf"), float("nan")).dropna()
-    here = {
-        p: limits[f"{what}_{p}"] * scale for p in PERCENTILES.values() if f"{what}_{p}" in limits
+    times = [
+        {"asked": asked, "time": scale * time, "share": share, "end": end}
+        for share, p in PERCENTILES.items()
+        for asked, end, time in zip(data["asked"], data["end"], data[f"{what}_{p}"], strict=True)
+        if np.isfinite(time)
+    ]
+    own = {
+        p: scale * limits[f"{what}_{p}"] for p in PERCENTILES.values() if f"{what}_{p}" in limits
     }
-    top = 2.2 * max(here.values()) if here else 1.1 * float(long["time"].quantile(0.9))
-    middle = long[long["end"] == "middle"]
-    x = alt.X("asked:Q", title=f"{say('Load')} [{say(unit)}]", axis=alt.Axis(tickCount=5),
-              scale=alt.Scale(domain=[0, right], nice=False))  # fmt: skip
-    y = alt.Y("time:Q", title=say(TITLES[what]), scale=alt.Scale(domain=[0, top], nice=False))
-    names = list(PERCENTILES)
-    lines = (
-        alt.Chart(middle)
-        .mark_line(clip=True)
-        .encode(
-            x=x,
-            y=y,
-            color=alt.Color("share:N", scale=alt.Scale(domain=names, range=[SKY, BLUE, PURPLE]),
-                            legend=alt.Legend(symbolType="stroke", columns=3)),
-            strokeDash=alt.StrokeDash("share:N", legend=None, scale=alt.Scale(
-                domain=names, range=[[2, 2], [1, 0], [6, 3]])),
-        )
-    )  # fmt: skip
-    both = long[long["share"] == "95 %"].pivot(index="asked", columns="end", values="time")
-    both = both.reset_index()
-    layers = []
-    if wall < right:
-        shade = pd.DataFrame({"from": [wall], "to": [right]})
-        layers.append(
-            alt.Chart(shade)
-            .mark_rect(color=PALE, opacity=0.6)
-            .encode(x=alt.X("from:Q", scale=alt.Scale(domain=[0, right])), x2="to:Q")
-        )
-    if "slow" in both:
-        both["slow"] = both["slow"].fillna(10 * top)
-        both = both.dropna(subset=["middle"])
-        layers.append(
-            alt.Chart(both)
-            .mark_area(color=BLUE, opacity=0.14, clip=True)
-            .encode(x=x, y=alt.Y("middle:Q", title=say(TITLES[what])), y2="slow:Q")
-        )
-    layers.append(lines)
-    for percentile, value in here.items():
-        rule = pd.DataFrame(
-            {"time": [value], "words": [f"{say('limit')} {percentile[1:]} % {figure(value)}"]}
-        )
-        base = alt.Chart(rule).encode(y="time:Q")
-        layers.append(base.mark_rule(color=VERMILION, strokeWidth=1.4))
-        layers.append(
-            base.mark_text(color=VERMILION, align="left", dx=3, baseline="bottom", dy=-3).encode(
-                x=alt.value(0), text="words:N"
-            )
-        )
-    for value, words, colour, offset in (
-        (carried, "within limits", GREEN, 0), (planned, "peak", INK, 15),
-    ):  # fmt: skip
-        mark = alt.Chart(
-            pd.DataFrame({"asked": [value], "words": [f"{say(words)} {figure(value)}"]})
-        ).encode(x="asked:Q")
-        left = value < 0.55 * right
-        place = {"align": "left" if left else "right", "dx": 4 if left else -4}
-        layers.append(mark.mark_rule(color=colour, strokeDash=[4, 3], strokeWidth=1.4))
+    top = 2.2 * max(own.values()) if own else 1.1 * np.quantile([row["time"] for row in times], 0.9)
+    at = {"middle": {}, "slow": {}}
+    for row in times:
+        if row["share"] == "95 %":
+            at[row["end"]][row["asked"]] = row["time"]
+    return {
+        f"{what} times": [row for row in times if row["end"] == "middle"],
+        f"{what} slow": [
+            {"asked": asked, "middle": time, "slow": at["slow"].get(asked, 10 * top)}
+            for asked, time in at["middle"].items()
+            if at["slow"]
+        ],
+        f"{what} limits": [
+            {"time": value, "words": f"{say('limit')} {p[1:]} % {figure(value)}"}
+            for p, value in own.items()
+        ],
+    }, float(top)
+
+
+@cache
+def _curves():
+    panels = [_panel(what) for what in TITLES]
+    return look(alt.hconcat(*panels, spacing=26))
+
+
+def _panel(what):
+    across = alt.Scale(domain=[0, "$right"], nice=False)
+    x = alt.X("asked:Q", title="$load", axis=alt.Axis(tickCount=5), scale=across)
+    y = alt.Y("time:Q", title=f"${what}",
+              scale=alt.Scale(domain=[0, f"${what} top"], nice=False))  # fmt: skip
+    key = {"symbolType": "stroke", "columns": 3}
+    dashes = alt.Scale(domain=list(PERCENTILES), range=[[2, 2], [1, 0], [6, 3]])
+    limit = rows(f"{what} limits").encode(y="time:Q")
+    layers = [
+        rows("wall").mark_rect(color=PALE, opacity=0.6).encode(
+            x=alt.X("from:Q", scale=across), x2="to:Q"
+        ),
+        rows(f"{what} slow").mark_area(color=BLUE, opacity=0.14, clip=True).encode(
+            x=x, y=alt.Y("middle:Q", title=f"${what}"), y2="slow:Q"
+        ),
+        rows(f"{what} times").mark_line(clip=True).encode(
+            x=x, y=y, color=colours("share", SHADES, **key),
+            strokeDash=alt.StrokeDash("share:N", scale=dashes, legend=alt.Legend(**key)),
+        ),
+        limit.mark_rule(color=VERMILION, strokeWidth=1.4),
+        limit.mark_text(color=VERMILION, align="left", dx=3, baseline="bottom", dy=-3).encode(
+            x=alt.value(0), text="words:N"
+        ),
+    ]  # fmt: skip
+    side = {name: alt.ExprRef(f"datum.{name}") for name in ("align", "dx")}
+    for table, colour, dy in (("carried", GREEN, 0), ("planned", INK, 15)):
+        mark = rows(table).encode(x="asked:Q")
+        layers.append(mark.mark_rule(color=colour, **DASHED, strokeWidth=1.4))
         for outline in ({"stroke": "white", "strokeWidth": 4, "color": "white"}, {"color": colour}):
-            text = mark.mark_text(baseline="top", dy=offset, **place, **outline)
+            text = mark.mark_text(**side, baseline="top", dy=dy, **outline)
             layers.append(text.encode(y=alt.value(2), text="words:N"))
-    return alt.layer(*layers).properties(width=PANEL, height=HEIGHT)
+    return layered(layers, PANEL, HEIGHT)
 
 
 @cache

@@ -2,12 +2,16 @@
 What the looks of charts are made of.
 
 A look is Vega-Lite that names its tables. Their rows come apart from it (`display.drawing`), so
-that a chart follows a dial without being made anew.
+that a chart follows a dial without being made anew. The look of a report's chart is `filled`: it
+holds no word and no figure of a team, so that it is made once for all teams and languages.
 """
+
+from collections.abc import Mapping
 
 import altair as alt
 
-from planner.theme import INK
+from planner.drawings import records
+from planner.theme import INK, theme
 
 HALO = {"stroke": "white", "strokeWidth": 4, "strokeJoin": "round"}
 DASHED = {"strokeDash": [4, 3]}
@@ -80,6 +84,42 @@ def look(chart, **dials) -> dict:
     """The look of a chart, with the values that its signals have before a dial moves."""
     params = [alt.param(name=name, value=value) for name, value in dials.items()]
     return (chart.add_params(*params) if params else chart).to_dict()
+
+
+def filled(look: Mapping, tables: Mapping, description: str, **values) -> dict:
+    """
+    A whole chart from a look that was made once.
+
+    Parameters
+    ----------
+    look : mapping
+        Vega-Lite that names its tables; a text ``$name`` in it stands for a value.
+    tables : mapping of str to list of dict
+        Rows of each name. A layer whose table has none is left out.
+    description : str
+        The chart in words.
+    values
+        Titles, ends of scales and whatever else stands for ``$name``.
+
+    Returns
+    -------
+    chart : dict
+        Vega-Lite with its rows, in the font of the language that is spoken.
+    """
+
+    def fill(part):
+        if isinstance(part, str):
+            return values[part[1:]] if part.startswith("$") else part
+        if isinstance(part, list):
+            return [fill(item) for item in part if drawn(item)]
+        return {k: fill(v) for k, v in part.items()} if isinstance(part, dict) else part
+
+    def drawn(layer):
+        named = isinstance(layer, dict) and layer.get("data")
+        return not named or tables[named["name"]]
+
+    rows = {name: records(table) for name, table in tables.items()}
+    return {**fill(look), **theme(), "datasets": rows, "description": description}
 
 
 def either(test: str, yes, no):

@@ -31,6 +31,8 @@ def clean(value: object) -> str:
     'abc'
     """
     characters = unicodedata.normalize("NFC", _REORDERING.sub("", str(value)))
+    if characters.isprintable():  # nearly always, and much quicker to tell
+        return characters
     return "".join(
         character
         for character in characters
