@@ -13,7 +13,7 @@ import shlex
 import numpy as np
 import pandas as pd
 
-from planner import demand, estimate, load, phrases, serving, sizing, workload
+from planner import demand, load, phrases, serving, sizing, workload
 from planner.language import label, say, term
 from planner.plan import Plan
 from planner.replica import PORT, placement, replica, served_name, slots
@@ -141,9 +141,7 @@ def _served(plan, number) -> load.Replica:
     team = plan.team.model_copy(
         update={"workload": plan.team.workload.model_copy(update=independent)}
     )
-    row = plan.chosen.to_frame().T.infer_objects()
-    served = serving.describe(estimate.replicas(row), row["pool_bytes"].to_numpy(float), team)
-    return load.replica(served, 0, _calls(plan, number, 0))
+    return load.replica(serving.hosted(plan.chosen, team), 0, _calls(plan, number, 0))
 
 
 def _calls(plan, number, seed):
@@ -246,9 +244,7 @@ def _alone(plan, sizes):
     """Step time of n sequences, and time to first token alone, of prompts as the run sends them."""
     same = {"variation": 0.0, "cached_prompt_share": 0.0, "arrivals": demand.Independent()}
     team = plan.team.model_copy(update={"workload": plan.team.workload.model_copy(update=same)})
-    row = plan.chosen.to_frame().T.infer_objects()
-    served = serving.describe(estimate.replicas(row), row["pool_bytes"].to_numpy(float), team)
-    closed = serving.closed(served)
+    closed = serving.closed(serving.hosted(plan.chosen, team))
     return lambda n: float(closed.step_time(np.array([float(n)]))[0]), float(closed.alone[0])
 
 

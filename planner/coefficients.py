@@ -28,7 +28,7 @@ INT4 = ("awq-int4", "gptq-int4", "other:int4-native", "other:q4f16_1")
 GGUF_SIMPLE = ("q4_0", "q5_0", "q8_0", "iq4_nl", "q4_1", "q5_1", "other:q8_k_r8")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # a key of what is made from it
 class Constants:
     """
     The table of constants in the order of its file.

@@ -152,7 +152,7 @@ def mean_cache(option: pd.Series, team: Team) -> float:
     """Cache of one sequence of the team's mean context, on one device of an option. [B]"""
     load = team.workload
     context = concurrency.mean_context(load.prompt_tokens, load.output_tokens, load.variation)
-    group = estimate.replicas(option.to_frame().T.infer_objects())
+    group = serving.hosted(option, team).group
     return float(serving.cache(group.profile, context)[0])
 
 
@@ -174,6 +174,6 @@ def serve(option: pd.Series, team: Team, times: int = 1) -> Service:
     service : Service
         The closed forms; `load` has the simulation.
     """
-    rows = pd.concat([option.to_frame().T.infer_objects()] * times, ignore_index=True)
-    pool = rows["pool_bytes"].to_numpy(float)
-    return serving.closed(serving.describe(estimate.replicas(rows), pool, team))
+    group = serving.hosted(option, team).group.take(np.zeros(times, int))
+    pool = np.full(times, option["pool_bytes"], float)
+    return serving.closed(serving.describe(group, pool, team))

@@ -7,6 +7,7 @@ serves them at a load. Above a utilisation of `concurrency.STABLE_BELOW` no perc
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -132,10 +133,6 @@ class Replica:
         Handling outside the accelerator, in every TTFT. [s]
     think_time : float
         Of users who wait for their answers; NaN where calls come by themselves. [s]
-    saturated : float
-        Calls a second with everybody waiting. [1/s]
-    wall : str
-        What makes that limit.
     """
 
     engine: simulation.Engine
@@ -145,8 +142,24 @@ class Replica:
     prefill: float
     request_time: float
     think_time: float
-    saturated: float
-    wall: str
+
+    @cached_property
+    def saturated(self) -> float:
+        """Calls a second with everybody waiting. [1/s]"""
+        return self._saturated[0]
+
+    @cached_property
+    def wall(self) -> str:
+        """What makes that limit."""
+        return self._saturated[1]
+
+    @cached_property
+    def _saturated(self):
+        return saturated(self.engine, self._records)
+
+    @cached_property
+    def _records(self):
+        return simulation.prepared(self.calls)
 
     def requests(self, stream: workload.Stream) -> simulation.Requests:
         """Other calls with the prefill work that they are to this replica."""
@@ -154,23 +167,19 @@ class Replica:
 
     def asked(self, stream: workload.Stream) -> Replica:
         """The same with other calls of the same team."""
-        return self._again(stream=stream, calls=self.requests(stream))
+        return replace(self, stream=stream, calls=self.requests(stream))
 
     def slower(self, step: float, prefill: float) -> Replica:
         """The same with factors on every decode step and prefill. [1]"""
         engine, calls = self.engine, self.calls
-        return self._again(
+        return replace(
+            self,
             engine=engine._replace(
                 step_time=engine.step_time * step, launch_time=engine.launch_time * prefill
             ),
             calls=calls._replace(work=calls.work * prefill, work_after=calls.work_after * prefill),
             prefill=self.prefill * prefill,
         )
-
-    def _again(self, **changes):
-        changed = replace(self, **changes)
-        rate, wall = saturated(changed.engine, changed.calls)
-        return replace(changed, saturated=rate, wall=wall)
 
     def first(self, count: int) -> Replica:
         """The same with fewer calls."""
@@ -184,12 +193,12 @@ class Replica:
         """Serve the calls at a load. [1/s or user]"""
         if np.isfinite(self.think_time):
             asked = workload.users(self.stream, max(int(load), 1), self.think_time)
-            calls = self.calls._replace(
-                arrival=asked.arrival, successor=asked.successor, pause=asked.pause
-            )
+            times = {name: getattr(asked, name) for name in ("arrival", "successor", "pause")}
         else:
-            calls = self.calls._replace(arrival=self.calls.arrival / load)
-        return simulation.simulate(calls, self.engine, replicas=replicas, **options)
+            times = {"arrival": self.calls.arrival / load}
+        return simulation.simulate(
+            self._records, self.engine, replicas=replicas, **times, **options
+        )
 
     def handling(self, done: simulation.Outcome) -> np.ndarray:
         """What the server adds to each first token of a run. [s]"""
@@ -224,7 +233,7 @@ class Replica:
         rate = rate if closed else load  # sessions that are slow call later, but do call
         utilisation = rate / self.saturated
         stable = closed or utilisation <= concurrency.STABLE_BELOW
-        shares = [np.quantile(times, list(QUANTILES.values())) if stable else np.full(3, np.inf)
+        shares = [quantiles(times, list(QUANTILES.values())) if stable else np.full(3, np.inf)
                   for times in (ttft, tpot)]  # fmt: skip
         return Seen(
             load, rate, *map(float, np.concatenate(shares)),
@@ -256,12 +265,42 @@ def latencies(done: simulation.Outcome, output: np.ndarray, handling: np.ndarray
     rate : float
         Calls that arrived in that time. [1/s]
     """
-    begin, end = np.nanquantile(done.arrival, [WARM_UP, 1 - COOL_DOWN])
+    begin, end = quantiles(done.arrival[~np.isnan(done.arrival)], [WARM_UP, 1 - COOL_DOWN])
     counted = (done.arrival >= begin) & (done.arrival <= end) & ~np.isnan(done.finished)
     ttft = (done.first_token - done.arrival + handling)[counted]
     several = counted & (output > 1)
     tpot = (done.finished - done.first_token)[several] / (output[several] - 1)
     return ttft, tpot, counted.sum() / max(end - begin, 1e-12)
+
+
+def quantiles(values: np.ndarray, shares: list[float]) -> np.ndarray:
+    """
+    Quantiles as `numpy.quantile` gives them, without the checks that take longer than the answer.
+
+    Parameters
+    ----------
+    values : ndarray, shape (N,)
+        Numbers; NaN for all where there are none.
+    shares : list of float
+        [1]
+
+    Returns
+    -------
+    quantiles : ndarray
+
+    Examples
+    --------
+    >>> quantiles(np.array([3.0, 1.0, 2.0]), [0.5, 0.75])
+    array([2. , 2.5])
+    """
+    if not len(values):
+        return np.full(len(shares), np.nan)
+    place = (len(values) - 1) * np.asarray(shares, dtype=float)
+    low = place.astype(np.intp)
+    both = np.concatenate([low, np.minimum(low + 1, len(values) - 1)])
+    below, above = np.partition(values, both)[both].reshape(2, -1)
+    part, apart = place - low, above - below
+    return np.where(part >= 0.5, above - apart * (1 - part), below + apart * part)
 
 
 def replica(
@@ -285,23 +324,24 @@ def replica(
     -------
     replica : Replica
     """
-    engine = serving.engine(served, i, step, prefill)
-    requests = serving.requests(served, i, calls, prefill)
-    rate, wall = saturated(engine, requests)
-    think = getattr(served.team.workload.arrivals, "think_time", np.nan)
-    request_time = float(served.group.coefficient["request_time"][i])
     part = serving.take(served, i)
-    return Replica(engine, requests, calls, part, prefill, request_time, think, rate, wall)
+    engine = serving.engine(part, 0, step, prefill)
+    requests = serving.requests(part, 0, calls, prefill)
+    think = getattr(served.team.workload.arrivals, "think_time", np.nan)
+    request_time = float(part.group.coefficient["request_time"][0])
+    return Replica(engine, requests, calls, part, prefill, request_time, think)
 
 
-def saturated(engine: simulation.Engine, requests: simulation.Requests) -> tuple[float, str]:
+def saturated(engine: simulation.Engine, calls: np.ndarray) -> tuple[float, str]:
     """
     Rate with everybody waiting, and what makes it.
 
     Parameters
     ----------
-    engine, requests
-        Replica and calls; what a session finds in the cache is found.
+    engine : simulation.Engine
+        Of the replica.
+    calls : ndarray of simulation.CALL
+        From `simulation.prepared`; what a session finds in the cache is found.
 
     Returns
     -------
@@ -311,15 +351,12 @@ def saturated(engine: simulation.Engine, requests: simulation.Requests) -> tuple
         kv_cache, sequences or compute.
     """
     places = len(engine.step_time)
-    count = min(len(requests.prompt), int(np.clip(8 * places, 600, 3000)))
-    part = simulation.Requests(*(values[:count] for values in requests))
-    every = np.arange(count)
-    part = part._replace(
-        arrival=np.zeros(count), cached=part.history, work=part.work_after,
-        successor=np.full(count, simulation.NONE), pause=0.0 * every,
+    calls = calls[: int(np.clip(8 * places, 600, 3000))]
+    done = simulation.simulate(
+        calls, engine, arrival=0.0, cached=calls["history"], work=calls["work_after"],
+        successor=simulation.NONE, predecessor=simulation.NONE, pause=0.0,
     )  # fmt: skip
-    done = simulation.simulate(part, engine)
-    begin, end = np.nanquantile(done.finished, [0.3, 0.9])
+    begin, end = quantiles(done.finished[~np.isnan(done.finished)], [0.3, 0.9])
     running = float(done.running_time[0] / done.busy[0])
     if running > 0.9 * places:
         wall = "sequences"
@@ -327,7 +364,7 @@ def saturated(engine: simulation.Engine, requests: simulation.Requests) -> tuple
         wall = "kv_cache"
     else:
         wall = "compute"
-    return float(0.6 * count / (end - begin)), wall
+    return float(0.6 * len(calls) / (end - begin)), wall
 
 
 def compiled() -> simulation.Outcome:

@@ -326,25 +326,27 @@ class Question:
 
 @lru_cache(maxsize=4)
 def _whole(question):
-    """Deployments of all that the candidates name, and places of their models and servers."""
+    """Deployments of all models on all servers, and places of their models and servers."""
     team, catalogue, _ = question.needs
-    policy = team.policy.model_copy(update={"memory_limit_gb": np.inf})
+    policy = team.policy.model_copy(update={"memory_limit_gb": np.inf, "smallest_weight_bits": 0})
     free = team.model_copy(update={"policy": policy, "quality": None})
-    models, servers = _models(team, catalogue), _servers(team, catalogue)
+    models, servers = list(catalogue.models.values()), list(catalogue.servers.values())
     every = described(grid(free, catalogue, models, servers))
     model = pd.Index([m.id for m in models]).get_indexer(every.table["model_id"])
     server = pd.Index([s.id for s in servers]).get_indexer(every.table["server_id"])
-    return every, models, model, servers, server
+    bits = every.table["weight_format"].map({n: f.bits for n, f in catalogue.formats.items()})
+    return every, models, model, servers, server, bits.to_numpy(float)
 
 
 def deployments(
     team: Team, catalogue: Catalogue, allowed: list[Model], buyable: list[Server]
 ) -> Deployments:
     """
-    The deployments of `grid`, from those of everything that the candidates name.
+    The deployments of `grid`, from those of every model on every server.
 
-    Whoever moves a slider asks again and again for nearly the same: what depends on the candidates,
-    the smallest number of bits, the catalogue and the measured constants alone is kept.
+    Each team asks for some of them, and whoever moves a slider for nearly the same again: what
+    depends on the candidates' engines and formats, the catalogue and the measured constants alone
+    is kept.
 
     Parameters
     ----------
@@ -357,12 +359,15 @@ def deployments(
     """
     constants = coefficients.load()
     # the records are frozen: the same object is the same content
-    key = (team.candidates, team.policy.smallest_weight_bits, id(catalogue), id(constants))
+    known = team.candidates
+    key = (known.engines, known.weight_formats, id(catalogue), id(constants))
     question = Question(key, (team, catalogue, constants))
-    every, models, model, servers, server = _whole(question)
+    every, models, model, servers, server, bits = _whole(question)
     may, can = frozenset(one.id for one in allowed), frozenset(one.id for one in buyable)
     rows = np.array([one.id in may for one in models], bool)[model]
     rows &= np.array([one.id in can for one in servers], bool)[server]
+    least = team.policy.smallest_weight_bits
+    rows &= bits >= least
     if not rows.all():
         every, model = every.take(np.flatnonzero(rows)), model[rows]
     benchmark = team.quality.benchmark if team.quality else ""
@@ -370,4 +375,4 @@ def deployments(
     most = team.policy.memory_limit_gb * 1e9
     memory = np.minimum(every.table["memory"], most)
     table = every.table.assign(memory=memory, quality=np.array(score, float)[model])
-    return replace(every, table=table, key=(question, may, can, most, benchmark))
+    return replace(every, table=table, key=(question, may, can, least, most, benchmark))

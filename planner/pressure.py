@@ -91,10 +91,11 @@ def study(option: pd.Series, team: Team) -> Study:
     rates = np.array([each.rate for each in found])
     best = found[int(np.argsort(rates)[SEEDS // 2])]
     curve = _curve(middle, slow, np.linspace(0.04, 1.0, POINTS) * _widest(middle, best, planned))
-    levels = sizing.threads(lambda factor: _level(middle, team, planned, factor), FACTORS)
+    seen = sizing.threads(lambda factor: middle.see_rate(factor * planned), FACTORS)
+    levels = [_level(middle, team, planned, *each) for each in zip(FACTORS, seen, strict=True)]
     return Study(
         float(np.median(rates)), float(rates.min()), float(rates.max()), middle.saturated,
-        best.binds, best.wall, middle.see_rate(planned), curve, pd.DataFrame(levels),
+        best.binds, best.wall, seen[FACTORS.index(1.0)], curve, pd.DataFrame(levels),
         _outage(middle, option, team),
     )  # fmt: skip
 
@@ -222,9 +223,8 @@ def _widest(one, best, planned):
     return min(stable, max(2.0 * best.rate, 1.6 * planned, 0.05 * stable))
 
 
-def _level(one, team, planned, factor):
+def _level(one, team, planned, factor, seen):
     rate = factor * planned
-    seen = one.see_rate(rate)
     usual = planned / team.workload.busiest_hour_share / 24  # the mean hour of a day
     growth, queued, drain = concurrency.backlog(rate, one.saturated, HOUR, usual)
     return {

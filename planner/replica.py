@@ -11,7 +11,7 @@ from math import ceil
 
 import pandas as pd
 
-from planner import budget, estimate, serving
+from planner import budget, serving
 from planner.catalogue import Device, Model
 from planner.plan import Plan
 
@@ -204,11 +204,7 @@ def _sglang(plan, option):
 
 def slots(plan: Plan) -> int:
     """Sequences that one replica of the chosen option holds at once. [sequence]"""
-    row = plan.chosen.to_frame().T.infer_objects()
-    described = serving.describe(
-        estimate.replicas(row), row["pool_bytes"].to_numpy(float), plan.team
-    )
-    return int(described.places[0])
+    return int(serving.hosted(plan.chosen, plan.team).places[0])
 
 
 def placement(plan: Plan) -> tuple[tuple[str, str], ...]:

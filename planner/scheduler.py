@@ -6,13 +6,10 @@ its replica, so its counts are kept less the steps: a step then costs the same h
 sequences it has. Compiled at first use, then read from the cache on disk.
 """
 
-from heapq import heappop, heappush
-
 import numpy as np
 from numba import njit
 
-# a record of arrays that is passed to a function is copied, which costs as much as a step
-inlined = njit(cache=True, nogil=True, forceinline=True)
+from planner.heap import PLAIN, SOURCE, inlined, pop, push
 
 NONE, POOL = -1, -2  # no successor; the next request of the pool that nobody has asked yet
 ENDLESS = 1 << 60
@@ -170,7 +167,7 @@ def _admit(state, engine, q, budget, shift):
 
 
 @inlined
-def _finish(state, q, r, shift, release):
+def _finish(state, q, r, shift):
     calls, here = state.calls, state.replicas[q]
     call = calls[r]
     call.finished = here.clock
@@ -194,12 +191,12 @@ def _finish(state, q, r, shift, release):
         state.pool[0] = following + 1
         if following >= len(calls):
             return False
-    heappush(release, (here.clock + calls[following].pause, following))
+    push(state.release, here.clock + calls[following].pause, following)
     return True
 
 
 @inlined
-def _advance(state, engine, q, until, skip, shift, release):
+def _advance(state, engine, q, until, skip, shift):
     """Run a replica until its clock reaches `until`, it is idle, or an end releases a request."""
     calls, here = state.calls, state.replicas[q]
     place, phase = state.place[q], state.phase[q]
@@ -238,12 +235,13 @@ def _advance(state, engine, q, until, skip, shift, release):
             steps, spent = _steps_until(
                 engine, decoding, context / decoding, most, until - here.clock
             )
-            here.used += decoding * ((steps - 1) >> shift)
-            for j in range(1, 1 + ((steps - 1) & inside)):
-                here.used += phase[-(here.steps + j) & inside]
+            if engine.blocks > 0:
+                here.used += decoding * ((steps - 1) >> shift)
+                for j in range(1, 1 + ((steps - 1) & inside)):
+                    here.used += phase[-(here.steps + j) & inside]
         if engine.blocks > 0:
             _overwrite(calls, here, engine.blocks, shift)
-        here.peak_blocks = max(here.peak_blocks, here.used)
+            here.peak_blocks = max(here.peak_blocks, here.used)
 
         here.clock += spent
         here.busy += spent
@@ -254,28 +252,28 @@ def _advance(state, engine, q, until, skip, shift, release):
         here.decoded += steps * decoding
 
         changed = prefilling or here.steps >= here.soonest
-        if changed and _ended(state, q, decoding, shift, release):
+        if changed and _ended(state, q, decoding, shift):
             return True
     return False
 
 
 @inlined
-def _ended(state, q, decoding, shift, release):
+def _ended(state, q, decoding, shift):
     """Requests with all their tokens end, those with their first decode; is another released?"""
     here, place, phase = state.replicas[q], state.place[q], state.phase[q]
+    ends = state.ends[q]
     released, kept, soonest = False, 0, here.soonest
     if here.steps >= soonest:
         here.soonest = ENDLESS
         for i in range(decoding):
-            call = state.calls[place[i]]
-            ends = call.output - call.generated
-            if ends > here.steps:
-                here.soonest = min(here.soonest, ends)
-                place[kept] = place[i]
+            end = ends[i]
+            if end > here.steps:
+                here.soonest = min(here.soonest, end)
+                place[kept], ends[kept] = place[i], end
                 kept += 1
             else:
-                _leave(here, phase, call)
-                released |= _finish(state, q, place[i], shift, release)
+                _leave(here, phase, state.calls[place[i]])
+                released |= _finish(state, q, place[i], shift)
     else:
         kept = decoding
     for i in range(decoding, here.running):
@@ -286,9 +284,10 @@ def _ended(state, q, decoding, shift, release):
             if np.isnan(call.first_token):
                 call.first_token = here.clock
             if call.generated >= call.output:
-                released |= _finish(state, q, r, shift, release)
+                released |= _finish(state, q, r, shift)
                 continue
             _decode(here, phase, call)
+            ends[kept] = call.output - call.generated
         place[kept] = r
         kept += 1
     here.running = kept
@@ -296,7 +295,7 @@ def _ended(state, q, decoding, shift, release):
 
 
 @inlined
-def _fail(state, q, time, release):
+def _fail(state, q, time):
     """A replica is lost: everything on it starts again elsewhere."""
     here = state.replicas[q]
     here.alive = 0
@@ -306,7 +305,7 @@ def _fail(state, q, time, release):
             lost = state.place[q, i]
         else:
             lost, r = r, state.calls[r].behind
-        heappush(release, (time, lost))
+        push(state.release, time, lost)
         call = state.calls[lost]
         call.restarts += 1
         call.first_token = np.nan
@@ -329,24 +328,22 @@ def _route(replicas, wanted):
     return best
 
 
-@njit(cache=True, nogil=True)
-def run(state, engine, opened, wanted, changes, skip):
-    calls, replicas = state.calls, state.replicas
-    release = [(0.0, 0)]
-    heappop(release)
+@njit(cache=True, **PLAIN)
+def run(state, engine, opened, wanted, changes, skip, source=SOURCE):
+    calls, replicas, release = state.calls, state.replicas, state.release
     position, change, end, shift = 0, 0, len(opened), 0
     while (1 << shift) < engine.block_tokens:
         shift += 1
     while True:
         time = calls[opened[position]].arrival if position < end else np.inf
-        if len(release) > 0:
-            time = min(time, release[0][0])
+        if release[0].call > 0:
+            time = min(time, release[1].time)
         changing = change < len(changes) and changes[change, 0] <= time
         if changing:
             time = changes[change, 0]
         again = False
         for q in range(len(replicas)):
-            again |= _advance(state, engine, q, time, skip, shift, release)
+            again |= _advance(state, engine, q, time, skip, shift)
         if again:
             continue
         if changing:
@@ -355,13 +352,13 @@ def run(state, engine, opened, wanted, changes, skip):
                 replicas[q].alive = 1
                 replicas[q].clock = max(replicas[q].clock, time)
             else:
-                _fail(state, q, time, release)
+                _fail(state, q, time)
             change += 1
             continue
         if time == np.inf:
             return
-        if len(release) > 0 and release[0][0] <= time:
-            _, r = heappop(release)
+        if release[0].call > 0 and release[1].time <= time:
+            r = pop(release)
         else:
             r = opened[position]
             position += 1
@@ -371,7 +368,7 @@ def run(state, engine, opened, wanted, changes, skip):
         q = _route(replicas, wanted[r])
         total = call.prompt + call.output
         if q < 0 and change < len(changes):
-            heappush(release, (changes[change, 0], r))
+            push(state.release, changes[change, 0], r)
             continue
         if q < 0 or (engine.blocks > 0 and _blocks(total, shift) > engine.blocks):
             call.rejected = 1

@@ -7,10 +7,12 @@ simulation decides among the best. Both take places, cache, token budget and ste
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
+import pandas as pd
 
-from planner import concurrency, estimate, memory, simulation, workload
+from planner import coefficients, concurrency, estimate, memory, simulation, workload
 from planner.steps import Steps
 from planner.team import Team
 
@@ -61,9 +63,8 @@ class Serving:
 
 def most_sequences(group):
     """Sequences that the engine of each replica runs at once by its own setting. [sequence]"""
-    return np.array(
-        [MOST_SEQUENCES.get(name, np.nan) for name in group.labels["engine"].to_numpy()]
-    )
+    engines = group.labels["engine"].to_numpy()
+    return np.array([MOST_SEQUENCES.get(name, np.nan) for name in engines])
 
 
 def cache(model, context):
@@ -103,8 +104,22 @@ def describe(group: estimate.Replicas, pool_bytes: np.ndarray, team: Team) -> Se
     return Serving(group, team, places, tokens, static, context)
 
 
+def hosted(option: pd.Series, team: Team) -> Serving:
+    """One option of a plan that is owned or rented, under a team's workload."""
+    known = tuple((name, option[name]) for name in estimate.COLUMNS if name in option.index)
+    group = _replica(known, coefficients.load())
+    return describe(group, np.array([option["pool_bytes"]], float), team)
+
+
+@lru_cache(maxsize=64)
+def _replica(known, constants):
+    return estimate.replicas(pd.DataFrame({name: [value] for name, value in known}), constants)
+
+
 def take(serving: Serving, i: int) -> Serving:
     """One of the deployments."""
+    if len(serving.group) == 1:
+        return serving
     rows = np.array([i])
     return replace(
         serving, group=serving.group.take(rows), places=serving.places[rows],
@@ -144,13 +159,12 @@ class Service:
 
     def take(self, rows):
         """Some of the deployments."""
-        number = len(self.alone)
         arrays = {name: value[rows] for name, value in vars(self).items() if name not in
                   ("step_time", "keywords")}  # fmt: skip
         keywords = {
             name: value[rows] if np.ndim(value) else value for name, value in self.keywords.items()
         }
-        return Service(self.step_time.take(rows, number), keywords, **arrays)
+        return Service(self.step_time.take(rows, len(self.alone)), keywords, **arrays)
 
     def slower(self, step, prefill):
         """The same service with every step and prefill slower by these factors."""
@@ -237,12 +251,10 @@ def closed(serving: Serving) -> Service:
         "input_cv": load.variation,
         "output_cv": load.variation,
     }
-    few = ~static & (limit < FEW_SEQUENCES)
     request_time = group.coefficient["request_time"]
-    headroom = np.where(few, FEW_UTILISATION, 1.0)
-    late_steps, late_work = _late(group, static, work)
+    headroom = np.where(~static & (limit < FEW_SEQUENCES), FEW_UTILISATION, 1.0)
     alone = work + launch + request_time
-    return Service(law, keywords, alone, request_time, late_steps, late_work, headroom)
+    return Service(law, keywords, alone, request_time, *_late(group, static, work), headroom)
 
 
 def batch_limit(serving: Serving) -> np.ndarray:
@@ -274,7 +286,7 @@ def engine(serving: Serving, i: int, step: float = 1.0, prefill: float = 1.0) ->
     engine : simulation.Engine
         The step table holds what `estimate.decode_step_time` says for every batch size.
     """
-    group, static = serving.group.take(np.array([i])), bool(serving.static[i])
+    group, static = take(serving, i).group, bool(serving.static[i])
     load = serving.team.workload
     contexts = np.geomspace(64.0, max(load.context_tokens, 128.0), CONTEXT_POINTS - 1)
     window = float(group.profile.window[0])
@@ -350,7 +362,7 @@ def _attention(group, prompt, fresh):
 
 def _curvature(group, prompt):
     """How much faster than its length the work of a prompt grows: attention's share. [1/token]"""
-    short, long = (float(estimate.prefill_parts(group, x)[0][0]) for x in (prompt, 2 * prompt))
+    short, long = estimate.prefill_parts(group, np.array([[prompt, 2 * prompt]]))[0][0].tolist()
     ratio = min(max(long / short, 2.0), 3.5)
     return (ratio - 2) / (prompt * (4 - ratio))
 
@@ -374,7 +386,7 @@ def requests(serving: Serving, i: int, stream: workload.Stream, prefill: float =
     -------
     requests : simulation.Requests
     """
-    group = serving.group.take(np.array([i]))
+    group = take(serving, i).group
 
     def work(found):
         parts = estimate.prefill_parts(group, (stream.prompt - found)[None], found[None])

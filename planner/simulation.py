@@ -17,7 +17,7 @@ import numpy as np
 
 from planner.workload import NONE, POOL
 
-__all__ = ["NONE", "POOL", "Engine", "Outcome", "Requests", "simulate"]
+__all__ = ["NONE", "POOL", "Engine", "Outcome", "Requests", "prepared", "simulate"]
 
 
 class Engine(NamedTuple):
@@ -115,7 +115,7 @@ class Outcome(NamedTuple):
     prefilled, decoded : ndarray of int, shape (R,)
         Tokens computed, those computed again included. [token]
     peak_blocks : ndarray of int, shape (R,)
-        Most blocks in use at once. [block]
+        Most blocks in use at once; 0 where every request has its slot. [block]
     """
 
     arrival: np.ndarray
@@ -155,6 +155,8 @@ REPLICA = _record(
     "steps prefilled decoded peak_blocks alive running decoding waiting head tail context soonest "
     "used kept oldest newest",
 )
+RELEASE = _record("time", "call")
+_free = []  # memory of runs that have ended: to ask for new costs as much as a run
 
 
 class State(NamedTuple):
@@ -163,18 +165,20 @@ class State(NamedTuple):
     calls: np.ndarray  # N
     replicas: np.ndarray  # R
     place: np.ndarray  # R x B: running requests, oldest first; at most the last is still prefilled
+    ends: np.ndarray  # R x B: steps of the replica after which each of them has all its tokens
     phase: np.ndarray  # R x block: sequences in decode by the place of their last token in a block
     pool: np.ndarray  # 1: next request of the pool
+    release: np.ndarray  # N + 1: a heap of requests that come when others have ended, and its size
 
 
-def simulate(requests, engine, *, replicas=1, wanted=None, outages=(), skip=True):
+def simulate(requests, engine, *, replicas=1, wanted=None, outages=(), skip=True, **other):
     """
     Serve requests until all have ended.
 
     Parameters
     ----------
-    requests : Requests
-        N requests.
+    requests : Requests or ndarray
+        N requests, or what `prepared` made of them.
     engine : Engine
         Every replica is one of these.
     replicas : int
@@ -185,6 +189,8 @@ def simulate(requests, engine, *, replicas=1, wanted=None, outages=(), skip=True
         When a replica is down; what it was doing starts again elsewhere. [1, s, s]
     skip : bool
         Sum runs of equal steps; False takes every step by itself, for checks.
+    **other : numeric
+        Fields of prepared requests that are others this time, such as arrival. [s]
 
     Returns
     -------
@@ -216,11 +222,14 @@ def simulate(requests, engine, *, replicas=1, wanted=None, outages=(), skip=True
     >>> done.first_token.round(6), done.finished.round(6)
     (array([0.51]), array([2.51]))
     """
-    requests = _checked_requests(requests)
-    engine = _checked_engine(engine)
-    count, places = len(requests.arrival), len(engine.step_time)
-    following = requests.successor
-    if replicas > 1 and np.any(following != NONE):
+    asked = requests if isinstance(requests, np.ndarray) else prepared(requests)
+    engine, memory = _checked_engine(engine), _memory(asked.nbytes)
+    memory[: asked.nbytes] = asked.view(np.uint8)  # not field by field
+    calls = memory[: asked.nbytes].view(CALL)
+    for name, values in other.items():
+        calls[name] = values
+    count, places = len(calls), len(engine.step_time)
+    if replicas > 1 and np.any(calls["successor"] != NONE):
         raise ValueError(
             f"replicas = {replicas} with requests that release others; simulate each replica's "
             "sessions by themselves"
@@ -248,27 +257,55 @@ def simulate(requests, engine, *, replicas=1, wanted=None, outages=(), skip=True
     # compiled: who only asks closed forms need not wait
     from planner.scheduler import ENDLESS, run
 
-    calls, each = np.zeros(count, CALL), np.zeros(replicas, REPLICA)
+    each = np.zeros(replicas, REPLICA)
+    each["alive"], each["soonest"] = 1, ENDLESS
+    each["oldest"] = each["newest"] = -1
+    place, ends = np.empty((2, replicas, places), dtype=np.int64)
+    phase = np.zeros((replicas, engine.block_tokens), dtype=np.int64)
+    release = np.empty(count + 1, RELEASE)
+    release[0] = -np.inf, 0
+    state = State(calls, each, place, ends, phase, np.zeros(1, dtype=np.int64), release)
+    arrival = np.ascontiguousarray(calls["arrival"])
+    opened = np.flatnonzero(~np.isnan(arrival))
+    opened = opened[np.argsort(arrival[opened], kind="stable")]
+    run(state, engine, opened, wanted, np.array(changes, dtype=float).reshape(-1, 3), skip)
+    out = {name: (calls if name in CALL.names else each)[name].copy() for name in Outcome._fields}
+    _free.append(memory)
+    return Outcome(**out | {"rejected": out["rejected"] > 0})
+
+
+def _memory(size):
+    try:  # another thread may have taken the last
+        memory = _free.pop()
+    except IndexError:
+        return np.empty(size, np.uint8)
+    return memory if len(memory) >= size else np.empty(size, np.uint8)
+
+
+def prepared(requests):
+    """
+    Requests checked and laid out for `simulate`, which takes a third of a short run.
+
+    Parameters
+    ----------
+    requests : Requests
+        As for `simulate`.
+
+    Returns
+    -------
+    calls : ndarray of CALL, shape (N,)
+        Served as often as wanted; times in [s].
+    """
+    requests = _checked_requests(requests)
+    calls = np.zeros(len(requests.arrival), CALL)
     for name, values in requests._asdict().items():
         calls[name] = values
     for name in ("admitted", "first_token", "finished"):
         calls[name] = np.nan
     calls["predecessor"] = calls["replica"] = NONE
-    named = np.flatnonzero(following >= 0)
-    calls["predecessor"][following[named]] = named
-    each["alive"], each["soonest"] = 1, ENDLESS
-    each["oldest"] = each["newest"] = -1
-    place = np.zeros((replicas, places), dtype=np.int64)
-    phase = np.zeros((replicas, engine.block_tokens), dtype=np.int64)
-    state = State(calls, each, place, phase, np.zeros(1, dtype=np.int64))
-    opened = np.flatnonzero(~np.isnan(requests.arrival))
-    opened = opened[np.argsort(requests.arrival[opened], kind="stable")]
-    run(state, engine, opened, wanted, np.array(changes, dtype=float).reshape(-1, 3), skip)
-    out = {
-        name: np.ascontiguousarray((calls if name in CALL.names else each)[name])
-        for name in Outcome._fields
-    }
-    return Outcome(**out | {"rejected": out["rejected"] > 0})
+    named = np.flatnonzero(requests.successor >= 0)
+    calls["predecessor"][requests.successor[named]] = named
+    return calls
 
 
 def _checked_requests(requests):

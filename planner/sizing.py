@@ -22,6 +22,7 @@ MEAN_LATENCIES = 50  # a run lasts at least so many
 TOLERANCE = 0.02  # of the rate
 QUIET = 0.02  # of a load: hardly anybody meets another call
 NEAR = 0.9  # of the highest load: try that first
+at_once = os.cpu_count()  # threads cost a sixth more: 1 where other processes use the cores
 LIMITS = tuple(f"{what}_{q}" for what in ("ttft", "tpot") for q in QUANTILES)
 
 
@@ -170,8 +171,10 @@ def calls_needed(served: serving.Serving, rate: np.ndarray) -> np.ndarray:
 
 
 def threads(work, jobs) -> list:
-    """Results of many simulations; the compiled code runs on every core at once."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    """Results of many simulations; the compiled code runs on as many cores as `at_once` says."""
+    if at_once == 1:
+        return [work(job) for job in jobs]
+    with ThreadPoolExecutor(at_once) as pool:
         return list(pool.map(work, jobs))
 
 
@@ -194,9 +197,7 @@ def one(option: pd.Series, team: Team, seed: int = 0, end: str = "") -> Replica:
     -------
     replica : Replica
     """
-    row = option.to_frame().T.infer_objects().reset_index(drop=True)
-    pool = row["pool_bytes"].to_numpy(float)
-    served = serving.describe(estimate.replicas(row), pool, team)
+    served = serving.hosted(option, team)
     decided = option.get("decided_by") == "simulation"
     rate = float(option["rate_closed"] if decided else option["rate"])
     calls = load.stream(team, calls_needed(served, np.array([rate]))[0], seed)
@@ -210,6 +211,7 @@ def factors(option, end):
     return tuple(float(option[f"{t}_alone{end}"] / option[f"{t}_alone"]) for t in ("tpot", "ttft"))
 
 
+TIMES = [f"{what}_alone{end}" for what in ("tpot", "ttft") for end in ("", "_low", "_high")]
 KEYS = ["model_id", "weight_format", "engine", "device_id", "tp", "pool_bytes"]
 DECIDED = (
     "rate", "rate_low", "rate_high", "rate_closed", "saturated", "binds", "wall", "decided_by",
@@ -236,14 +238,17 @@ def decide(options: pd.DataFrame, team: Team, seed: int = 0) -> pd.DataFrame:
         middle and at both ends of the band of speed, what the closed forms said, rate when
         saturated [1/s], binds and wall as in `Carried`.
     """
-    distinct = options.drop_duplicates(KEYS).reset_index(drop=True)
+    needed = [*estimate.COLUMNS, "pool_bytes", "rate", "rate_low", "rate_high", *TIMES]
+    distinct = options[[name for name in needed if name in options]]
+    distinct = distinct.drop_duplicates(KEYS).reset_index(drop=True)
     pool = distinct["pool_bytes"].to_numpy(float)
     served = serving.describe(estimate.replicas(distinct), pool, team)
     needed = calls_needed(served, distinct["rate"].to_numpy(float))
+    asked = distinct.to_dict("records")
     streams = {n: load.stream(team, n, seed) for n in {LEAST_CALLS, *needed.tolist()}}
 
     def answer(i):
-        row = distinct.iloc[i]
+        row = asked[i]
         one = load.replica(served, i, streams[int(needed[i])])
         middle = carried(one, team, row["rate"])
         # the slow end decides whether an option is certain; the fast end only bounds the cost
@@ -254,11 +259,8 @@ def decide(options: pd.DataFrame, team: Team, seed: int = 0) -> pd.DataFrame:
         slow = one.slower(*factors(row, "_high"))
         return middle, carried(slow, team, row["rate_low"] * missed)
 
-    found = threads(answer, range(len(distinct)))
     rows = []
-    for i in range(len(distinct)):
-        middle, slow = found[i]
-        before = distinct.iloc[i]
+    for before, (middle, slow) in zip(asked, threads(answer, range(len(asked))), strict=True):
         fast = before["rate_high"] / before["rate"] if before["rate"] > 0 else 1.0
         rows.append({
             "rate": middle.rate, "rate_low": min(slow.rate, middle.rate),

@@ -5,6 +5,7 @@ same turns (common random numbers). Lengths are stratified, so that each seed co
 Arrivals come at one request a second and are scaled: a higher rate is the same stream in less time.
 """
 
+from functools import lru_cache
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -76,10 +77,7 @@ def lengths(count, mean, variation, *, least=1, most=np.inf, seed=0):
             f"count = {count}, mean = {mean:g}, variation = {variation:g}: give one request or "
             "more, a positive mean and no negative variation"
         )
-    below = (np.arange((count + 1) // 2) + 0.5) / count  # the law's other half is its mirror
-    half = np.fromiter(map(NormalDist().inv_cdf, below), float, len(below))
-    normal = np.concatenate([half, -half[: count // 2][::-1]])
-    normal = np.random.default_rng(seed).permutation(normal)
+    normal = np.random.default_rng(seed).permutation(_normal(count))
     tokens = np.exp(np.sqrt(np.log1p(variation**2)) * normal)
     tokens, factor = tokens / tokens.mean(), 1.0
     for _ in range(20):  # what clipping takes away is given to the others
@@ -88,6 +86,14 @@ def lengths(count, mean, variation, *, least=1, most=np.inf, seed=0):
         if abs(clipped.mean() / mean - 1) < 1e-5:
             break
     return np.maximum(np.rint(clipped), least).astype(np.int64)
+
+
+@lru_cache(maxsize=16)
+def _normal(count):
+    """The standard normal law at the middle of each of so many strata, rising."""
+    below = (np.arange((count + 1) // 2) + 0.5) / count  # the law's other half is its mirror
+    half = np.fromiter(map(NormalDist().inv_cdf, below), float, len(below))
+    return np.concatenate([half, -half[: count // 2][::-1]])
 
 
 def arrivals(count, variation=1.0, seed=0):

@@ -184,7 +184,8 @@ def test_the_study_of_a_choice_hangs_together(planned, study):
 
 def test_a_load_above_saturation_piles_up_and_drains(planned):
     made = planned("coding_assistant")
-    level = pressure._level(sizing.one(made.chosen, made.team), made.team, 10.0, 1.0)
+    one = sizing.one(made.chosen, made.team)
+    level = pressure._level(one, made.team, 10.0, 1.0, one.see_rate(10.0))
     saturated = 10.0 / level["utilisation"]
     assert level["growth"] == pytest.approx(10.0 - saturated)
     assert level["queued"] == pytest.approx(3600 * (10.0 - saturated))

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planner import simulation, workload
-from planner.simulation import NONE, POOL, Engine, Requests, simulate
+from planner.simulation import NONE, POOL, Engine, Requests, prepared, simulate
 
 COUNTS = ("replica", "preemptions", "restarts", "hit", "rejected", "steps", "prefilled", "decoded",
           "peak_blocks")  # fmt: skip
@@ -429,3 +429,13 @@ def test_the_caller_keeps_its_arrays():
     load = asked([0.0, np.nan], 10, 5, successor=[1, NONE])
     simulate(load, engine())
     assert np.isnan(load.arrival[1]) and simulation.NONE == -1
+
+
+def test_prepared_requests_are_served_again_and_again():
+    asked_for = asked(workload.arrivals(400, seed=6) / 3, 900, 60, 1e-3)
+    ready, sort = prepared(asked_for), engine(0.02, places=16, blocks=500)
+    for factor in (1.0, 2.0, 1.0):
+        again = simulate(ready, sort, arrival=asked_for.arrival / factor)
+        fresh = simulate(asked_for._replace(arrival=asked_for.arrival / factor), sort)
+        for name, values in fresh._asdict().items():
+            np.testing.assert_array_equal(getattr(again, name), values, err_msg=name)
