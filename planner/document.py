@@ -172,9 +172,9 @@ def _numbered(found: list[dict]) -> list[dict]:
             counts[kind] += 1
             block["number"] = str(counts[kind])
             if kind == "figure":
-                block["svg"] = re.sub(
-                    r'(\bid="|url\(#)', rf"\g<1>figure-{counts[kind]}-", block["svg"]
-                )
+                for name in (' id="', "url(#"):
+                    new = f"{name}figure-{counts[kind]}-"
+                    block["svg"] = block["svg"].replace(name, new)
     return found
 
 
@@ -353,10 +353,16 @@ def _compiler(found: list[dict], meta: Mapping) -> typst.Compiler:
     return typst.Compiler(
         str(TEMPLATES / "report.typ"),
         root=str(TEMPLATES),
-        font_paths=list(drawings.font_directories(chinese)),
-        ignore_system_fonts=not beyond,
+        font_paths=_fonts(chinese, beyond),
         sys_inputs={"data": data},
     )
+
+
+@cache
+def _fonts(chinese: bool, beyond: bool) -> typst.Fonts:
+    """Fonts of a PDF, read from their files once."""
+    directories = list(drawings.font_directories(chinese))
+    return typst.Fonts(include_system_fonts=beyond, font_paths=directories)
 
 
 def _printable(block: Mapping) -> dict:

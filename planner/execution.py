@@ -12,10 +12,10 @@ from contextlib import chdir, contextmanager
 from functools import cache
 from pathlib import Path
 
-import nbformat
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
+from nbformat import NotebookNode
 from nbformat.v4.rwbase import split_lines, strip_transient
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
@@ -29,15 +29,18 @@ class NotebookError(ValueError):
     """A cell that raised; the message is the cell's own."""
 
 
+def _output(kind: str, **content) -> NotebookNode:
+    """nbformat's own `new_output` checks each against its schema; the tests do that for all."""
+    return NotebookNode(output_type=kind, **content)
+
+
 class _Publisher(DisplayPublisher):
     """What cells hand to `display`, kept for the notebook."""
 
     outputs: list
 
     def publish(self, data, metadata=None, source=None, *, update=False, **rest):
-        self.outputs.append(
-            nbformat.v4.new_output("display_data", data=data, metadata=metadata or {})
-        )
+        self.outputs.append(_output("display_data", data=data, metadata=metadata or {}))
 
     def clear_output(self, wait=False):
         self.outputs.clear()
@@ -54,9 +57,7 @@ class _Hook(DisplayHook):
             return
         data, metadata = self.shell.display_formatter.format(result)
         self.outputs.append(
-            nbformat.v4.new_output(
-                "execute_result", data=data, metadata=metadata, execution_count=self.number
-            )
+            _output("execute_result", data=data, metadata=metadata, execution_count=self.number)
         )
 
 
@@ -73,7 +74,7 @@ class _Stream:
         if last.get("output_type") == "stream" and last["name"] == self.name:
             last["text"] += text
         else:
-            self.outputs.append(nbformat.v4.new_output("stream", name=self.name, text=text))
+            self.outputs.append(_output("stream", name=self.name, text=text))
         return len(text)
 
     def flush(self):

@@ -133,6 +133,7 @@ def test_english_loads_no_chinese_font(monkeypatch):
         return known(chinese)
 
     monkeypatch.setattr(drawings, "font_directories", seen)
+    document._fonts.cache_clear()
     notebook = {"cells": [
         {"cell_type": "markdown", "metadata": {}, "source": "# T\n\nwords"},
         {"cell_type": "code", "metadata": {}, "source": "", "outputs": [

@@ -115,6 +115,7 @@ def test_what_a_cell_shows_is_kept_as_a_kernel_would(tmp_path):
     ]
     notebook = write_notebook(tmp_path / "n.ipynb", *cells)
     ours = report.execute(notebook, {"team_path": ""})
+    nbformat.validate(nbformat.from_dict(ours))
     theirs = json.loads(
         nbformat.writes(
             papermill.execute_notebook(
