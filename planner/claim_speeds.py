@@ -48,8 +48,7 @@ class _Machine:
 
     def floor(self, weight_format=""):
         """Shortest time of a token for one user, in another format too. [s]"""
-        ideal = replica(*self.kind, weight_format or self.format, self.sockets).ideal()
-        return float(estimate.decode_step_time(ideal, 1, 0)[0])
+        return _floor(*self.kind, weight_format or self.format, self.sockets)
 
     def smaller(self, limit, unit):
         """A limit if the weights had the fewest bits: the guide states no format of its speeds."""
@@ -82,6 +81,11 @@ class _Machine:
             TOO_LARGE, weights=self.weights / 1e9, format=self.format, server=term(self.name),
             memory=self.memory / 1e9,
         )  # fmt: skip
+
+
+@lru_cache(maxsize=4096)
+def _floor(*kind):
+    return float(estimate.decode_step_time(replica(*kind).ideal(), 1, 0)[0])
 
 
 def _placed(claim):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from planner import catalogue as records
@@ -96,14 +97,20 @@ def _judge(claim: Claim, catalogue: Catalogue) -> Finding:
     return check(claim, catalogue)
 
 
+_known: tuple[Catalogue | None, dict] = (None, {})
+
+
 def _against(catalogue):
-    """Of each claim that contradicts others: their ids, and why."""
-    against = {}
-    for row in contradictions.found(catalogue).itertuples():
-        for name in row.ids:
-            others = against.setdefault(name, {})
-            others |= {other: row.reason for other in row.ids if other != name}
-    return against
+    """Of each claim that contradicts others: their ids, and why; kept for one catalogue."""
+    global _known
+    if _known[0] is not catalogue:
+        against = {}
+        for row in contradictions.found(catalogue).itertuples():
+            for name in row.ids:
+                others = against.setdefault(name, {})
+                others |= {other: row.reason for other in row.ids if other != name}
+        _known = catalogue, against
+    return _known[1]
 
 
 def _row(claim, finding, others):
@@ -111,7 +118,7 @@ def _row(claim, finding, others):
     if others and verdict in ("off", "not checked"):
         verdict = "contradicts itself"
         reason = "; ".join([*dict.fromkeys(others.values()), reason])
-    claimed = pd.Series([claim.low, claim.high], dtype=float).mean()
+    claimed = np.nan if claim.low is None else (claim.low + claim.high) / 2
     return {
         "id": claim.id,
         "kind": _check(claim)[0],

@@ -1,7 +1,7 @@
 """The chosen option as files that start it: the command, a compose file, a load balancer.
 
 Text from outside (names of teams and models) reaches a shell only through ``shlex.quote``, YAML
-only through ``yaml.safe_dump``, and a comment only as one line of printable characters.
+only through its safe dumper, and a comment only as one line of printable characters.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ IMAGES = {
 }
 AMD_IMAGE = "${IMAGE:?set IMAGE to an image of the engine for ROCm}"
 BALANCER_IMAGE = "nginx:stable"
+DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # the same text; the one in C is quicker
 LONGEST_ANSWER = 3600  # after which the balancer gives a call up [s]
 
 
@@ -140,7 +141,7 @@ def _compose(plan, one, head):
     content = {"services": replicas}
     if not one.local:
         content["volumes"] = {"checkpoints": {}}
-    return _comment(head) + yaml.safe_dump(content, sort_keys=False, width=1000)
+    return _comment(head) + yaml.dump(content, Dumper=DUMPER, sort_keys=False, width=1000)
 
 
 def _service(plan, one, i):

@@ -162,29 +162,30 @@ def table(
         raise ValueError(
             f"table has no column {absent[0]!r}; name one of {', '.join(map(str, frame.columns))}"
         )
+    # plain lists: the rows of a table with columns that are not shown would cost more
+    values = {field: frame[field].tolist() for field in {*fields, strong, muted} if field}
     heads = []
     for field, column in chosen.items():
-        values = [value for value in frame[field] if not _missing(value)]
-        numeric = bool(values) and all(_is_number(value) for value in values)
+        known = [value for value in values[field] if not _missing(value)]
+        numeric = bool(known) and all(_is_number(value) for value in known)
         align = column.align or ("right" if numeric else "left")
         words = {"label": clean(label(column.label)), "unit": clean(term(column.unit))}
         heads.append({**words, "align": align})
     rows = []
-    records = frame.to_dict("records")
-    for position, record in enumerate(records):
+    for position in range(len(frame)):
         cells = []
         for field, column in chosen.items():
-            text = _written(record[field], column.format, column.scale)
-            around = ""
+            text, around = _written(values[field][position], column.format, column.scale), ""
             if column.low and column.high and text != MISSING:
-                around = band(record[column.low], record[column.high], column.format, column.scale)
+                low, high = (values[end][position] for end in (column.low, column.high))
+                around = band(low, high, column.format, column.scale)
             cells.append({"text": text, "band": around if around != text else ""})
         emphasis = ""
-        if total and position == len(records) - 1:
+        if total and position == len(frame) - 1:
             emphasis = "total"
-        elif strong and record[strong] is not None and bool(record[strong]):
+        elif strong and values[strong][position] is not None and bool(values[strong][position]):
             emphasis = "strong"
-        elif muted and bool(record[muted]):
+        elif muted and bool(values[muted][position]):
             emphasis = "muted"
         rows.append({"cells": cells, "emphasis": emphasis})
     caption, note = clean(label(caption)), clean(label(note))

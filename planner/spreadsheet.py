@@ -98,11 +98,11 @@ def compared(plan: Plan) -> dict[str, pd.Series]:
         best = uncertainty.best_of(plan, sourcing)
         labels += [] if best is None else [best.name]
     table = plan.options
-    rented = table[(table["sourcing"] == "rent") & table["limit"].isin(uncertainty.SOLVABLE)]
-    rented = rented[np.isfinite(rented["npv"])].sort_values("npv", kind="stable")
-    have = set(table.loc[labels, "contract"].dropna())
-    labels += [row.name for _, row in rented.drop_duplicates("contract").iterrows()
-               if row["contract"] not in have]  # fmt: skip
+    npv = table["npv"][(table["sourcing"] == "rent") & table["limit"].isin(uncertainty.SOLVABLE)]
+    rented = npv[np.isfinite(npv)].sort_values(kind="stable").index
+    have = set(table["contract"][labels].dropna())
+    contracts = table["contract"][rented].drop_duplicates()
+    labels += [label for label, contract in contracts.items() if contract not in have]
     chosen = [] if plan.chosen is None else [plan.chosen.name]
     labels = list(dict.fromkeys([*chosen, *labels]))
     rows = [plan.options.loc[label] for label in labels]

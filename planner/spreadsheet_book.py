@@ -6,11 +6,14 @@ import io
 import math
 import re
 from datetime import UTC, datetime, time
+from functools import cache
 from typing import NamedTuple
+from xml.sax.saxutils import escape
 
 import pandas as pd
 import xlsxwriter
-from xlsxwriter.utility import xl_col_to_name, xl_rowcol_to_cell
+from xlsxwriter.utility import xl_col_to_name, xl_rowcol_to_cell, xl_rowcol_to_cell_fast
+from xlsxwriter.worksheet import Worksheet
 
 from planner import phrases
 from planner.language import say, term
@@ -22,10 +25,31 @@ from planner.table_layout import is_wide
 LABEL, UNIT, FIRST = 0, 1, 2  # columns of a block: words, unit, first year
 BLUE, PALE, INPUT, GREY = "#1F4E79", "#E8EEF4", "#FFF8D6", "#666666"
 SMALL = 20_000.0  # a plan that costs less is shown to the cent [currency]
+NAMED = re.compile(r"\[(\w+)(?::(\w+))?\]")  # a row of a block in a formula
+_letter = cache(xl_col_to_name)
 ALLOWED = {  # on protected sheets
     "select_locked_cells": True, "select_unlocked_cells": True, "format_cells": True,
     "format_columns": True, "format_rows": True, "autofilter": True,
 }  # fmt: skip
+
+
+class Sheet(Worksheet):
+    """XlsxWriter's sheet, quicker: only what our cells hold, no function that Excel 2007 lacks."""
+
+    def _prepare_formula(self, formula, expand_future_functions=False):
+        return formula.removeprefix("=")
+
+    def _write_cell(self, row, column, cell):
+        kind, style = type(cell).__name__, cell.format._get_xf_index()
+        start = f'<c r="{xl_rowcol_to_cell_fast(row, column)}" s="{style}"'
+        if kind == "String":
+            self.fh.write(f'{start} t="s"><v>{cell.string}</v></c>')
+        elif kind == "Formula":
+            text = ' t="str"' if isinstance(cell.value, str) and cell.value else ""
+            formula, value = escape(cell.formula), escape(str(cell.value))
+            self.fh.write(f"{start}{text}><f>{formula}</f><v>{value}</v></c>")
+        else:
+            super()._write_cell(row, column, cell)
 
 
 class Book:
@@ -78,7 +102,7 @@ class Book:
     def sheet(self, key: str, widths: list[float], frozen: tuple[int, int] = (3, 0)):
         """A sheet with its title, widths, frozen panes and print set-up."""
         title = say(TITLES[key], years=self.years, team=self.plan.team.name)
-        sheet = self.book.add_worksheet(say(SHEETS[key]))
+        sheet = self.book.add_worksheet(say(SHEETS[key]), Sheet)
         self.sheets[key] = sheet
         self.text(sheet, 0, 0, title, bold=True, font_size=14, font_color=BLUE)
         for column, width in enumerate(widths):
@@ -177,11 +201,12 @@ class Book:
         self.text(sheet, at, LABEL, words, **strong)
         unit = phrases.measure(BARE.get(unit, unit.format(currency=self.currency)))
         self.text(sheet, at, UNIT, unit, font_color=GREY, **strong)
-        for year, value in enumerate(row.values):
+        style = self.style(row.form, **strong)
+        for year, value in enumerate(map(float, row.values)):
             formula = row.first if row.first and year == 0 else row.formula
             column = FIRST + year
-            self.formula(sheet, at, column, placed.resolved(formula, column), value, row.form,
-                         **strong)  # fmt: skip
+            formula = placed.resolved(formula, column)
+            sheet.write_formula(at, column, formula, style, value if math.isfinite(value) else "")
         if row.total:  # a sum, or of a unit cost that of the sums
             last = FIRST + self.years
             formula = f"=SUM({placed.all(row.key)})"
@@ -193,7 +218,7 @@ class Book:
 
 def _width(text):
     """In characters of a column; a Chinese one is as wide as two."""
-    return len(text) + sum(map(is_wide, text))
+    return len(text) + (0 if text.isascii() else sum(map(is_wide, text)))
 
 
 def _counted(words):
@@ -210,14 +235,12 @@ class Placed:
     def all(self, key: str, outside: bool = False) -> str:
         """The cells of all years."""
         row = self.rows[key] + 1
-        first, last = xl_col_to_name(FIRST), xl_col_to_name(FIRST + self.years - 1)
-        inside = f"${first}${row}:${last}${row}"
+        inside = f"${_letter(FIRST)}${row}:${_letter(FIRST + self.years - 1)}${row}"
         return f"'{self.sheet}'!{inside}" if outside else inside
 
     def cell(self, key: str, year: int) -> str:
         """The cell of one year (from 0), from another sheet."""
-        cell = xl_rowcol_to_cell(self.rows[key], FIRST + year, True, True)
-        return f"'{self.sheet}'!{cell}"
+        return f"'{self.sheet}'!${_letter(FIRST + year)}${self.rows[key] + 1}"
 
     def sum(self, key: str) -> str:
         """The cell of the last column, from another sheet."""
@@ -232,21 +255,19 @@ class Placed:
 
         def cell(match):
             key, which = match.groups()
-            row = self.rows[key]
+            row = self.rows[key] + 1
+            first = f"${_letter(FIRST)}${row}"
+            if which is None:
+                return f"{_letter(column)}${row}"
             if which == "all":
                 return self.all(key)
             if which == "one":
-                return xl_rowcol_to_cell(row, FIRST, True, True)
+                return first
             if which == "last":
-                return xl_rowcol_to_cell(row, FIRST + self.years - 1, True, True)
-            here = xl_rowcol_to_cell(row, column, row_abs=True)
-            if which is None:
-                return here
-            end = column if which == "sofar" else column - 1
-            end = xl_rowcol_to_cell(row, end, row_abs=True)
-            return f"{xl_rowcol_to_cell(row, FIRST, True, True)}:{end}"
+                return f"${_letter(FIRST + self.years - 1)}${row}"
+            return f"{first}:{_letter(column if which == 'sofar' else column - 1)}${row}"
 
-        return re.sub(r"\[(\w+)(?::(\w+))?\]", cell, formula)
+        return NAMED.sub(cell, formula)
 
 
 class Option(NamedTuple):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from planner import money
+from planner import money, pricing
 from planner.language import say, term
 from planner.plan import Plan
 from planner.spreadsheet_labels import (
@@ -85,11 +86,18 @@ class Figures:
     def __getitem__(self, name: str) -> Figure:
         return self._found[name]
 
+    @cached_property
+    def demand(self) -> pricing.Demand:
+        """Calls and peak of every year."""
+        return pricing.demand(self.plan.team)
+
     def _add(self, figure: Figure) -> str:
         return self._found.setdefault(figure.name, figure).name
 
     def team(self, field: str) -> str:
         """A figure of the team's file, by the name of its field."""
+        if f"team_{field}" in self._found:
+            return f"team_{field}"
         team = self.plan.team
         parts = (team.workload, team.growth, team.policy)
         if field == "growth":
@@ -109,6 +117,8 @@ class Figures:
 
     def term(self, key: str) -> str:
         """An assumption of the catalogue, the team's own figure before it."""
+        if key in self._found:
+            return key
         terms, team = self.plan.terms, self.plan.team
         value, record = terms(key), self.plan.catalogue.assumptions[key]
         own, rate = key in team.assumptions, key.startswith("fx_")

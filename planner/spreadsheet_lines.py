@@ -89,21 +89,21 @@ def block(option, letter: str, plan: Plan, figures: Figures, case: str = "") -> 
     return _api(option, plan, figures, case) if option["sourcing"] == "api" else None
 
 
-def _demand(plan, figures):
+def _demand(figures):
     """Calls and peak of every year."""
-    t, peak_calls = figures.team, pricing.demand(plan.team)
+    t, found = figures.team, figures.demand
     rise = f"(1+{t('growth')})^([year]-1)"
     peak = f"={t('calls_per_day')}*{t('busiest_hour_share')}/3600*{rise}"
     calls = f"={t('calls_per_day')}*{t('days_per_year')}*{rise}"
     return (
-        Row("calls", calls, peak_calls.calls, "sum", "count"),
-        Row("peak", peak, peak_calls.peak, form="rate"),
+        Row("calls", calls, found.calls, "sum", "count"),
+        Row("peak", peak, found.peak, form="rate"),
     )
 
 
-def _working(option, letter, plan, figures, column, rate):
+def _working(option, letter, figures, column, rate):
     name = figures.predicted("rate", letter, option) + column.removeprefix("rate")
-    working = pricing.working(np.array([rate]), pricing.demand(plan.team).peak)[0]
+    working = pricing.working(np.array([rate]), figures.demand.peak)[0]
     # A rounding error of the division must not buy a replica.
     return Row("working", f"=MAX(1,ROUNDUP([peak]/{name}-1E-9,0))", working, form="count")
 
@@ -116,7 +116,7 @@ def _worth(plan, figures, lines, at_start=False):
     yearly = sum(row.values for row in lines)
     first = lines[0].values if at_start else np.zeros(years.size)
     start, end = (1 + rate) ** -(years - 1.0), (1 + rate) ** -years.astype(float)
-    tokens = pricing.demand(plan.team).calls * (load.prompt_tokens + load.output_tokens)
+    tokens = figures.demand.calls * (load.prompt_tokens + load.output_tokens)
     paid = f"[{lines[0].key}]*[start]+([yearly]-[{lines[0].key}])*[end]" if at_start else (
         "[yearly]*[end]"
     )  # fmt: skip
@@ -143,8 +143,8 @@ def _own(option, letter, plan, figures, case, rate, column):
     amount = terms.money(quote.price, quote.currency) if quote else (
         terms.money(getattr(server, ends[case]), server.currency)
     )  # fmt: skip
-    working = _working(option, letter, plan, figures, column, rate)
-    calls, peak = _demand(plan, figures)
+    working = _working(option, letter, figures, column, rate)
+    calls, peak = _demand(figures)
     rate_peak, per_server = float(option["rate_peak"]), float(option["per_server"])
     table = pricing.own(
         working.values[None], per_server, np.array([rate_peak]), np.array([amount]),
@@ -262,8 +262,8 @@ def _rent(option, letter, plan, figures, case, rate, column):
     ends = {"": "price", "_low": "price_low", "_high": "price_high"}
     amount = terms.money(getattr(offer, ends[case]), offer.currency)
     reserved, each = option["contract"] == "reserved", float(option["tp"])
-    calls, peak = _demand(plan, figures)
-    working = _working(option, letter, plan, figures, column, rate)
+    calls, peak = _demand(figures)
+    working = _working(option, letter, figures, column, rate)
     table = pricing.rent(working.values[None], np.array([each]), np.array([amount]),
                          np.array([reserved]), team, terms)  # fmt: skip
     table = {key: value[0] for key, value in table.items()}
@@ -297,7 +297,7 @@ def _rent(option, letter, plan, figures, case, rate, column):
 def _api(option, plan, figures, case):
     team, terms, f, t = plan.team, plan.terms, figures, figures.team
     offer = plan.catalogue.api_prices[option["provider"]]
-    load, calls = team.workload, pricing.demand(team).calls
+    load, calls = team.workload, figures.demand.calls
     prices = money.api_prices(offer, team, terms)
     end = {"": "value", "_low": "high", "_high": "low"}[case]
     decline = terms("api_price_decline", end)
@@ -319,7 +319,7 @@ def _api(option, plan, figures, case):
         factor = f"*(1+({f.api(offer, 'peak_factor')}-1)*{when})"
     prompt, held = f"[calls]*{t('prompt_tokens')}", t("cached_prompt_share")
     demand = [
-        *_demand(plan, figures),
+        *_demand(figures),
         Row("input", f"={prompt}*(1-{held})", tokens[0], "sum", "count"),
         Row("output", f"=[calls]*{t('output_tokens')}", tokens[1], "sum", "count"),
         Row("cached", f"={prompt}*{held}", tokens[2], "sum", "count"),

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
-
 import numpy as np
 from xlsxwriter.utility import xl_rowcol_to_cell
 
 from planner import money, phrases, prices, words
+from planner.inputs import version
 from planner.language import say, term
 from planner.spreadsheet_book import GREY, Book, Option, Placed
 from planner.spreadsheet_inputs import Figures

@@ -12,8 +12,18 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from xlsxwriter.worksheet import Worksheet
 
-from planner import cashflow, money, plan, spreadsheet, switching, team, uncertainty
+from planner import (
+    cashflow,
+    money,
+    plan,
+    spreadsheet,
+    spreadsheet_book,
+    switching,
+    team,
+    uncertainty,
+)
 from planner.spreadsheet_inputs import slug
 from planner.spreadsheet_labels import SHEETS
 
@@ -217,6 +227,12 @@ def test_the_same_plan_gives_the_same_bytes_without_a_machine_in_them(planned, b
     everything = b"".join(files.values())
     folders = (Path(spreadsheet.__file__).parent.parent, Path.home(), tempfile.gettempdir())
     assert not any(f"{folder}/".encode() in everything for folder in folders)
+
+
+def test_the_quick_sheet_writes_what_xlsxwriter_writes(sample, monkeypatch):
+    made, content = sample
+    monkeypatch.setattr(spreadsheet_book, "Sheet", Worksheet)
+    assert spreadsheet.report(made, run="0123456789abcdef") == content
 
 
 @pytest.mark.parametrize("text", HOSTILE)

@@ -1,5 +1,7 @@
 """Sentences and sections made from plans."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -8,11 +10,13 @@ from planner import (
     business,
     choices,
     evidence,
+    language,
     outlook,
     phrases,
     reasons,
     sections,
     team,
+    uncertainty,
     under_load,
     words,
 )
@@ -95,6 +99,31 @@ def test_sensitivity_holds_the_total_between_its_ends(planned):
     total = made.chosen["total"]
     assert (ends.min(axis=1) <= total * 1.0001).all()
     assert (ends.max(axis=1) >= total * 0.9999).all()
+
+
+def test_what_is_compared_has_every_way_and_its_range(planned):
+    made = planned("coding_assistant")
+    found = choices.compared(made)
+    assert set(found["sourcing"]) == {"own", "rent", "api", "nothing"}
+    assert found.index[found["chosen"]].tolist() == [made.chosen.name]
+    assert made.feasible.index[0] in found.index
+    for out, part in found.groupby("out"):
+        assert part["npv"].is_monotonic_increasing and out == (part["limit"] != "none").all()
+    hosted = found[np.isfinite(found["p10"])]
+    drawn = uncertainty.priced(made, hosted).table
+    np.testing.assert_array_equal(hosted[["p10", "p90"]], drawn[["p10", "p90"]])
+    assert (found.loc[found["sourcing"] == "nothing", ["p10", "p90"]].isna()).all(axis=None)
+
+
+def test_what_is_compared_is_kept_for_one_plan_and_language(planned):
+    made = planned("coding_assistant")
+    english = choices.compared(made)
+    assert choices.compared(made) is english
+    with language.speaking("zh"):
+        chinese = choices.compared(made)
+    assert (chinese["option"] != english["option"]).any()
+    dearer = replace(made, options=made.options.assign(total=2 * made.options["total"]))
+    assert choices.compared(dearer)["total"].max() > english["total"].max()
 
 
 def test_the_peak_of_the_chosen_option_keeps_the_limits(planned):
