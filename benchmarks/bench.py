@@ -6,6 +6,7 @@ Speed of the three things that are repeated: estimates, plans, reports. Measured
 There are no marks to pass: times depend on the machine, so that ratios are printed beside them.
 """
 
+import itertools
 import math
 import os
 import platform
@@ -208,7 +209,8 @@ def bench_plans(records):
     if options:
         print(f"  options judged          {options / again:>12,.0f} /s")
     most = max(plans, key=lambda one: len(uncertainty.candidates(one)))
-    outcome, drawn = timed(lambda: uncertainty.outcome(most), 3)
+    seeds = itertools.count()  # each asks anew: what was drawn is kept with the plan
+    outcome, drawn = timed(lambda: uncertainty.outcome(most, seed=next(seeds)), 3)
     top, size = outcome.total.shape
     print(f"  {size:,} draws, {top} options {drawn:>10,.2f} s")
     bench_moves(records)

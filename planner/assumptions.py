@@ -11,6 +11,7 @@ from planner.display import Column
 from planner.language import say, term
 from planner.plan import Plan
 
+REGIONAL = re.compile(r"(electricity_tariff|staff_rate)_(us|eu|cn)")
 MOST = 10  # figures in the body of the report
 LABELS = {
     "api_price_decline": "Fall of API prices",
@@ -85,7 +86,7 @@ DATED, BRIEFLY = "{source} ({date})", "{source}, {date}"
 PRICE, STALE_PRICE = "{status}, {age} old", "{status}, {age} old: stale"
 
 
-def rows(plan: Plan) -> pd.DataFrame:
+def rows(plan: Plan) -> list[dict]:
     """
     Every figure that the report used so far, prices first.
 
@@ -96,26 +97,27 @@ def rows(plan: Plan) -> pd.DataFrame:
 
     Returns
     -------
-    register : DataFrame
+    register : list of dict
         number (of the row, as printed), key, assumption (in words), value, low, high, unit, status,
-        source, date, confidence, owner.
+        source, date, confidence and owner of each.
     """
-    priced = prices.used(plan)
-    priced = priced.assign(
-        key="", assumption=priced["what"], owner=say(PRICE_OWNER),
-        confidence=[_of_price(row) for row in priced.itertuples()],
-        status=[say(STALE_PRICE if row.stale else PRICE, status=say(row.status), age=row.age)
-                for row in priced.itertuples()],
-    )  # fmt: skip
-    frame = plan.terms.register()
-    frame = frame.assign(
-        assumption=[label(key) for key in frame["key"]],
-        date=frame["source_date"],
-        owner=[owner(key, plan) for key in frame["key"]],
-        confidence=[_of_term(row, plan) for row in frame.itertuples()],
-    )
-    found = pd.concat([priced, frame], ignore_index=True)
-    return found.assign(number=[say(NUMBER, number=at + 1) for at in range(len(found))])
+    found = [
+        price | {
+            "key": "", "assumption": price["what"], "owner": say(PRICE_OWNER),
+            "confidence": _of_price(price),
+            "status": say(STALE_PRICE if price["stale"] else PRICE, status=say(price["status"]),
+                          age=price["age"]),
+        }
+        for price in prices.used(plan)
+    ]  # fmt: skip
+    found += [
+        figure | {
+            "assumption": label(figure["key"]), "owner": owner(figure["key"], plan),
+            "confidence": _of_term(figure, plan), "date": figure["source_date"],
+        }
+        for figure in plan.terms.register()
+    ]  # fmt: skip
+    return [row | {"number": say(NUMBER, number=at)} for at, row in enumerate(found, 1)]
 
 
 def label(key: str) -> str:
@@ -138,36 +140,38 @@ def owner(key: str, plan: Plan) -> str:
 
 
 def _of_term(row, plan):
-    if row.status == "team file":
+    if row["status"] == "team file":
         return say(HIGH)
-    if row.status != "sourced":
+    if row["status"] != "sourced":
         return say(LOW)
-    return say(HIGH if not prices.stale(row.source_date, plan.made, OLD) else MEDIUM)
+    return say(HIGH if not prices.stale(row["source_date"], plan.made, OLD) else MEDIUM)
 
 
 def _of_price(row):
-    if row.stale or row.status in ("estimate", "assumption", "claim"):
+    if row["stale"] or row["status"] in ("estimate", "assumption", "claim"):
         return say(LOW)
-    return say(HIGH if row.status in (prices.QUOTED, "quote") else MEDIUM)
+    return say(HIGH if row["status"] in (prices.QUOTED, "quote") else MEDIUM)
 
 
-def _counts(plan):
-    frame = plan.terms.register()
+def _counts(register):
+    status = [row["status"] for row in register if row["key"]]
     return {
-        "all": len(frame),
-        "guesses": int((frame["status"] == "assumption").sum()),
-        "own": int((frame["status"] == "team file").sum()),
+        "all": len(status),
+        "guesses": status.count("assumption"),
+        "own": status.count("team file"),
     }
 
 
 def full(plan: Plan) -> display.Shown:
     """The whole register, for the appendix."""
-    frame = rows(plan)
-    priced = prices.used(plan)
-    frame = frame.assign(
-        origin=[_origin(row) for row in frame.itertuples()],
-        status=frame["status"].map(term), unit=frame["unit"].map(phrases.measure),
-    )  # fmt: skip
+    register = rows(plan)
+    frame = pd.DataFrame([
+        row | {
+            "origin": _origin(row), "status": term(row["status"]),
+            "unit": phrases.measure(row["unit"]),
+        }
+        for row in register
+    ])  # fmt: skip
     columns = {
         "number": Column("No."),
         "assumption": Column("Figure"),
@@ -178,17 +182,17 @@ def full(plan: Plan) -> display.Shown:
         "confidence": Column("Trust"),
         "owner": Column("Owner"),
     }
-    note = say(" ").join([say(FULL_NOTE, **_counts(plan)), prices.remark(priced)])
+    note = say(" ").join([say(FULL_NOTE, **_counts(register)), prices.remark(prices.used(plan))])
     return display.table(frame, columns, FULL_TITLE, note)
 
 
 def _origin(row):
     source = (
         say(OUR_GUESS)
-        if row.source == "assumption of this catalogue, not looked up"
-        else row.source
+        if row["source"] == "assumption of this catalogue, not looked up"
+        else row["source"]
     )
-    return say(DATED, source=source, date=phrases.day(row.date)) if row.date else source
+    return say(DATED, source=source, date=phrases.day(row["date"])) if row["date"] else source
 
 
 def short(plan: Plan) -> display.Shown:
@@ -201,10 +205,9 @@ def short(plan: Plan) -> display.Shown:
     span = (moved["high"] - moved["low"]).abs()
     moved = moved.loc[span.sort_values(ascending=False).index]
     register, found = rows(plan), []
-    for row in moved.itertuples():
-        ends = sorted([row.low, row.high])
-        moves = say(ENDS, low=_rounded(ends[0]), high=_rounded(ends[1]))
-        for position, figure in enumerate(_behind(row.factor, register, plan)):
+    for factor, *ends in zip(moved["factor"], moved["low"], moved["high"], strict=True):
+        moves = say(ENDS, low=_rounded(min(ends)), high=_rounded(max(ends)))
+        for position, figure in enumerate(_behind(factor, register, plan)):
             found.append(figure | {"moves": moves if position == 0 else ""})
     frame = pd.DataFrame(found[:MOST])
     columns = {
@@ -219,7 +222,7 @@ def short(plan: Plan) -> display.Shown:
     }
     note = say(
         SHORT_NOTE, years=plan.team.growth.years, currency=phrases.unit(plan.team.currency),
-        **_counts(plan),
+        **_counts(register),
     )  # fmt: skip
     return display.table(frame, columns, SHORT_TITLE, note)
 
@@ -241,25 +244,25 @@ def _behind(factor, register, plan):
             "confidence": say(MEDIUM if seen else LOW), "number": "",
         }]  # fmt: skip
     if factor in ("Price of the server", "Rent of an hour"):
-        named = register[register["key"].eq("") & register["unit"].ne("")].head(1)
+        named = [row for row in register if row["key"] == "" and row["unit"]][:1]
     else:
-        named = register[register["key"].isin(draws.FACTORS.get(factor, ()))]
         # A tariff or a wage of another region was looked up for another option.
-        regional = named["key"].str.fullmatch(r"(electricity_tariff|staff_rate)_(us|eu|cn)")
-        named = named[~regional | named["key"].str.endswith(f"_{plan.team.policy.region}")]
-    return [
-        row._asdict() | {"origin": _briefly(row), "unit": phrases.measure(row.unit)}
-        for row in named.itertuples(index=False)
-    ]
+        named = [
+            row for row in register
+            if row["key"] in draws.FACTORS.get(factor, ())
+            and (not REGIONAL.fullmatch(row["key"])
+                 or row["key"].endswith(f"_{plan.team.policy.region}"))
+        ]  # fmt: skip
+    return [row | {"origin": _briefly(row), "unit": phrases.measure(row["unit"])} for row in named]
 
 
 def _briefly(row):
     """The first words of a source; the whole of it stands in the appendix."""
-    if row.status == "assumption":
-        return say(BRIEFLY, source=say(OUR_GUESS), date=phrases.day(row.date))
-    first = re.split(r"[;:(]| via |, ", row.source)[0].strip()
-    if row.key == "" and row.status != prices.QUOTED:
-        first = row.status
+    if row["status"] == "assumption":
+        return say(BRIEFLY, source=say(OUR_GUESS), date=phrases.day(row["date"]))
+    first = re.split(r"[;:(]| via |, ", row["source"])[0].strip()
+    if row["key"] == "" and row["status"] != prices.QUOTED:
+        first = row["status"]
     elif len(first) > 44:
         first = first[:43].rsplit(" ", 1)[0] + "…"
-    return say(BRIEFLY, source=first, date=phrases.day(row.date)) if row.date else first
+    return say(BRIEFLY, source=first, date=phrases.day(row["date"])) if row["date"] else first

@@ -9,6 +9,7 @@ from planner import charts, display, phrases, uncertainty, words
 from planner.display import Column
 from planner.language import say, term
 from planner.plan import Plan
+from planner.remembered import remembered
 
 LIMIT_WORDS = {
     "memory": "the weights do not fit",
@@ -41,6 +42,7 @@ ALL_MEET = (
 COST_CHART = "Cost as planned (bar) and from P10 to P90 (line) of what was compared"
 
 
+@remembered
 def compared(plan: Plan) -> pd.DataFrame:
     """
     The options worth a reader's time, cheapest first.
@@ -58,41 +60,49 @@ def compared(plan: Plan) -> pd.DataFrame:
         kind is feasible, its nearest miss. With p10, p90 [currency] and range, the two in words.
     """
     table, chosen = plan.options, plan.chosen
-    good = table[table["limit"] == "none"]
+    good = plan.feasible
+    label, way = good.index.to_numpy(), good["sourcing"].to_numpy()
     picked = [] if chosen is None else [chosen.name]
     if chosen is not None and chosen["sourcing"] == "own":
-        beside = good[
-            (good["server_id"] == chosen["server_id"]) & (good["model_id"] != chosen["model_id"])
-        ]
-        picked += list(beside.index[:1])
-    picked += list(good.index[:1])  # the cheapest, though it may miss a limit at its slow end
+        same = good["server_id"].to_numpy() == chosen["server_id"]
+        picked += list(label[same & (good["model_id"].to_numpy() != chosen["model_id"])][:1])
+    picked += list(label[:1])  # the cheapest, though it may miss a limit at its slow end
+    device, provider = good["device_id"].to_numpy(), good["provider"].to_numpy()
+    certain = good["certain"].to_numpy(bool)
     for sourcing, number in (("own", 3), ("rent", 2), ("api", 2)):
-        kind = good[(good["sourcing"] == sourcing) & (good["certain"] | (sourcing == "api"))]
-        picked += list(kind.drop_duplicates(["device_id", "provider"]).index[:number])
-    picked = list(dict.fromkeys(picked))
+        first = {}
+        for row in np.flatnonzero((way == sourcing) & (certain | (sourcing == "api"))):
+            first.setdefault((device[row], provider[row]), label[row])
+            if len(first) == number:
+                break
+        picked += first.values()
+    known = set(table["sourcing"][picked])
+    ways, total = table["sourcing"].to_numpy(), table["total"].to_numpy(float)
     for sourcing in ("own", "rent", "api", "nothing"):
-        if sourcing not in set(table.loc[picked, "sourcing"]):
-            kind = table[(table["sourcing"] == sourcing) & np.isfinite(table["total"])]
-            allowed = kind[kind["limit"] == "policy"]
-            picked += list((allowed if len(allowed) else kind).sort_values("npv").index[:1])
+        if sourcing not in known:
+            kind = (ways == sourcing) & np.isfinite(total)
+            allowed = kind & (table["limit"].to_numpy() == "policy")
+            npv = table["npv"][allowed if allowed.any() else kind]
+            picked += list(npv.sort_values(kind="stable").index[:1])
+    picked = list(dict.fromkeys(picked))
     best = table.loc[picked]
+    usable = best["limit"].isin(uncertainty.SOLVABLE) & (best["sourcing"] != "nothing")
+    usable &= np.isfinite(best["npv"])
+    drawn = uncertainty.priced(plan, best[usable]).total
+    ends = pd.DataFrame(np.nan, index=best.index, columns=["p10", "p90"])
+    ends.loc[usable] = uncertainty.percentile(drawn, (10, 90)).T
+    rows = words.rows(best.assign(**ends))
     best = best.assign(
-        option=[words.brief(option, plan) for _, option in best.iterrows()],
-        holds=[_holds(option) for _, option in best.iterrows()],
-        chosen=[chosen is not None and label == chosen.name for label in best.index],
+        option=[words.brief(option, plan) for option in rows],
+        holds=[_holds(option) for option in rows],
+        chosen=[chosen is not None and label == chosen.name for label in picked],
         out=best["limit"] != "none",
         speed=1 / best["tpot_alone"],
         carries=best["rate"] * best["working"],
-        copies=[_copies(option) for _, option in best.iterrows()],
+        copies=[_copies(option) for option in rows],
+        **ends,
+        range=[_thousands(option) for option in rows],
     )
-    usable = best["limit"].isin(uncertainty.SOLVABLE) & (best["sourcing"] != "nothing")
-    usable &= np.isfinite(best["npv"])
-    best[["p10", "p90"]] = np.nan
-    if usable.any():
-        best.loc[usable, ["p10", "p90"]] = uncertainty.priced(plan, best[usable]).table[
-            ["p10", "p90"]
-        ]
-    best["range"] = [_thousands(row) for _, row in best.iterrows()]
     return best.sort_values(["out", "npv"], kind="stable")
 
 
@@ -145,45 +155,45 @@ def options(plan: Plan) -> display.Shown:
 
 def cost_chart(plan: Plan) -> display.Shown:
     """Cost of the compared options with their bands."""
-    frame = compared(plan)
-    frame = frame[(frame["sourcing"] != "nothing") & np.isfinite(frame["p90"])]
-    frame = frame.reset_index(drop=True)
-    if frame.empty:
+    options = [
+        option
+        for option in compared(plan).to_dict("records")
+        if option["sourcing"] != "nothing" and np.isfinite(option["p90"])
+    ]
+    if not options:
         return display.text("No option has a cost that can be drawn.")
-    labels = pd.Series([words.short(option, plan) for _, option in frame.iterrows()])
-    brief = pd.Series([words.brief(option, plan) for _, option in frame.iterrows()])
-    frame = pd.DataFrame(
-        {
-            "option": [
-                say(BARRED, option=label) if limit == "policy" else label
-                for label, limit in zip(
-                    labels.where(~labels.duplicated(keep=False), brief), frame["limit"], strict=True
-                )
-            ],
-            "cost": frame["total"],
-            "cost_low": frame["p10"],
-            "cost_high": frame["p90"],
-            "recommended": frame["chosen"],
-        }
-    )
-    # One bar a name: of several memory sizes the recommended, else the cheapest, is drawn.
-    frame = frame.sort_values("recommended", ascending=False, kind="stable")
-    frame = frame.drop_duplicates("option").sort_index()
-    title = say("{years}-year cost", years=plan.team.growth.years)
-    chart = charts.ranked_costs(frame, plan.team.currency, title=title)
-    return display.figure(chart.properties(height=24 * len(frame)), COST_CHART)
+    labels = [words.short(option, plan) for option in options]
+    bars = {}
+    for option, label in zip(options, labels, strict=True):
+        if labels.count(label) > 1:
+            label = words.brief(option, plan)
+        if option["limit"] == "policy":
+            label = say(BARRED, option=label)
+        # One bar a name: of several memory sizes the recommended, else the cheapest, is drawn.
+        if option["chosen"]:
+            bars.pop(label, None)
+        bars.setdefault(label, (label, option["total"], option["p10"], option["p90"],
+                                option["chosen"]))  # fmt: skip
+    columns = ["option", "cost", "cost_low", "cost_high", "recommended"]
+    chart = charts.ranked_costs(
+        pd.DataFrame(bars.values(), columns=columns), plan.team.currency,
+        title=say("{years}-year cost", years=plan.team.growth.years),
+    )  # fmt: skip
+    return display.figure(chart, COST_CHART)
 
 
 def stopped(plan: Plan) -> display.Shown:
     """What stopped the options that fell out: how many, and the nearest miss of each limit."""
-    out = plan.options[(plan.options["limit"] != "none") & (plan.options["sourcing"] != "nothing")]
-    first = out.drop_duplicates("limit")
+    limit, way = (plan.options[name].to_numpy() for name in ("limit", "sourcing"))
+    limits = plan.options["limit"][(limit != "none") & (way != "nothing")]
+    nearest = words.rows(plan.options.loc[limits.drop_duplicates().index])
+    number = limits.value_counts()
     frame = pd.DataFrame(
         {
-            "limit": [say(LIMIT_WORDS[limit]) for limit in first["limit"]],
-            "number": [int((out["limit"] == limit).sum()) for limit in first["limit"]],
-            "option": [words.brief(option, plan) for _, option in first.iterrows()],
-            "reason": [words.why(option, plan) for _, option in first.iterrows()],
+            "limit": [say(LIMIT_WORDS[option["limit"]]) for option in nearest],
+            "number": [int(number[option["limit"]]) for option in nearest],
+            "option": [words.brief(option, plan) for option in nearest],
+            "reason": [words.why(option, plan) for option in nearest],
         }
     )
     return display.table(
@@ -194,7 +204,7 @@ def stopped(plan: Plan) -> display.Shown:
             "option": Column("Nearest miss"),
             "reason": Column("By how much"),
         },
-        say("What stopped {out:,} of {all:,} options", out=len(out), all=len(plan.options)),
+        say("What stopped {out:,} of {all:,} options", out=len(limits), all=len(plan.options)),
     )
 
 

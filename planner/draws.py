@@ -13,7 +13,9 @@ device with an engine, the market price of a device, demand.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from types import SimpleNamespace
 
 import numpy as np
@@ -66,7 +68,8 @@ class World:
     positions : dict of str to ndarray, shape (size,)
         By name: a key of `FACTORS`, or a name from `speed_name` or `price_name`. [1]
     figures : dict of str to ndarray, shape (size,)
-        Assumptions themselves, in the unit of their file; they go before positions. [various]
+        Assumptions themselves, in the unit of their file, and growth [1/year]; they go before
+        positions, except where they are NaN. [various]
     prices : dict of str to ndarray, shape (size,)
         Price relative to the planned one, by sourcing: own, rent or api. [ratio]
     speed : ndarray, shape (size,)
@@ -84,6 +87,34 @@ class World:
         return self.positions.get(name, np.zeros(self.size))
 
 
+def together(worlds: Sequence[World]) -> World:
+    """
+    Worlds without positions as one, to price in all of them at once.
+
+    Parameters
+    ----------
+    worlds : sequence of World
+        In the order of their sets.
+
+    Returns
+    -------
+    world : World
+        A figure is as planned in the sets of a world that does not name it.
+    """
+
+    def joined(name, usual):
+        named = dict.fromkeys(key for world in worlds for key in getattr(world, name))
+        return {
+            key: np.concatenate(
+                [np.full(world.size, getattr(world, name).get(key, usual)) for world in worlds]
+            )
+            for key in named
+        }
+
+    size = sum(world.size for world in worlds)
+    return World(size, {}, joined("figures", np.nan), joined("prices", 1.0))
+
+
 class Drawn(Terms):
     """
     Assumptions with one figure for every set of a world.
@@ -98,22 +129,37 @@ class Drawn(Terms):
 
     def __init__(self, plan: Plan, world: World):
         super().__init__(plan.team, plan.catalogue)
-        self.world, self._used = world, plan.terms._used
+        self.world, self._used, self._known = world, plan.terms._used, {}
+
+    @cached_property
+    def load(self) -> pricing.Demand:
+        """Load of every year, in every set of the world."""
+        ones = np.ones(self.world.size)
+        growth = np.maximum(self.team.growth.yearly * self(GROWTH), -0.95) * ones
+        stated = self.world.figures.get("growth", growth)
+        growth = np.where(np.isnan(stated), growth, stated)
+        return pricing.demand(self.team, self(LEVEL) * ones, growth)
 
     def __call__(self, key: str, which: str = "value"):
         drawn = key in self.world.figures or FACTOR_OF.get(key) in self.world.positions
         if which != "value" or not drawn:
             return super().__call__(key, which)
-        record = self.catalogue.assumptions[key]
-        self._used[key] = record
-        figure = self.world.figures.get(key)
-        if figure is None:
-            if key in self.team.assumptions:
-                return super().__call__(key)
-            figure = between(
-                self.world.position(FACTOR_OF[key]), record.low, record.value, record.high
-            )
-        return figure if key.startswith("fx_") else self.money(figure, record.unit)
+        if key not in self._known:
+            self._known[key] = self._figure(key)
+        return self._known[key]
+
+    def _figure(self, key):
+        planned, name = super().__call__(key), FACTOR_OF.get(key)
+        record, stated = self.catalogue.assumptions[key], self.world.figures.get(key)
+        exchange = key.startswith("fx_")
+        if key not in self.team.assumptions and name in self.world.positions:
+            figure = between(self.world.position(name), record.low, record.value, record.high)
+            planned = figure if exchange else self.money(figure, record.unit)
+        if stated is None:
+            return planned
+        return np.where(
+            np.isnan(stated), planned, stated if exchange else self.money(stated, record.unit)
+        )
 
 
 def between(position, low, middle, high):
@@ -178,12 +224,12 @@ def rate_between(position, low, middle, high, stops=-END):
     return faster * np.clip(1.0 - below / stops, 0.0, 1.0)
 
 
-def speed_name(option: pd.Series) -> str:
+def speed_name(option: Mapping) -> str:
     """Name of the position of a hosted option's speed: shared by device and engine."""
     return f"speed of {option['device_id']} with {option['engine']}"
 
 
-def price_name(option: pd.Series) -> str:
+def price_name(option: Mapping) -> str:
     """Name of the position of its price: shared by what is sold with one accelerator."""
     return f"price of {option['sourcing']} {option['device_id']}"
 
@@ -207,12 +253,19 @@ def draw(plan: Plan, options: pd.DataFrame, size: int = 10_000, seed: int = 1) -
     -------
     world : World
     """
-    hosted = [row for _, row in options.iterrows() if row["sourcing"] in ("own", "rent")]
-    speeds = {speed_name(row) for row in hosted}
-    names = [*FACTORS, *sorted({price_name(row) for row in hosted})]
-    positions = {name: triangular(uniform(name, size, seed)) for name in names}
-    positions |= {name: ndtri(uniform(name, size, seed)) for name in sorted(speeds)}
+    rows = options[["sourcing", "device_id", "engine"]].to_dict("records")
+    rows = [row for row in rows if row["sourcing"] in ("own", "rent")]
+    names = dict.fromkeys([*FACTORS, *map(price_name, rows)])
+    positions = {name: _drawn(name, size, seed, triangular) for name in names}
+    positions |= {speed_name(row): _drawn(speed_name(row), size, seed, ndtri) for row in rows}
     return World(size, positions)
+
+
+@lru_cache(maxsize=128)  # every team's draws of one thing are the same
+def _drawn(name, size, seed, shape):
+    position = shape(uniform(name, size, seed))
+    position.flags.writeable = False
+    return position
 
 
 def uniform(name: str, size: int, seed: int) -> np.ndarray:
@@ -234,7 +287,7 @@ def triangular(share: np.ndarray) -> np.ndarray:
     return np.sqrt(2 * left) - np.sqrt(2 * (1 - right))
 
 
-def speeds(option: pd.Series, plan: Plan, world: World) -> np.ndarray:
+def speeds(option: Mapping, plan: Plan, world: World) -> np.ndarray:
     """What one replica carries within the limits, in every set of a world. [1/s]"""
     stops, slo = -END, plan.team.slo
     for name, limit in (("tpot_alone", slo.tpot_p95), ("ttft_alone", slo.ttft_p95)):
@@ -247,13 +300,19 @@ def speeds(option: pd.Series, plan: Plan, world: World) -> np.ndarray:
     )  # fmt: skip
 
 
-def price(option: pd.Series, plan: Plan, world: World, purchase: str | None = None) -> dict:
+def price(
+    option: Mapping,
+    plan: Plan,
+    world: World,
+    purchase: str | None = None,
+    terms: Drawn | None = None,
+) -> dict:
     """
     Cost of one option in every set of a world.
 
     Parameters
     ----------
-    option : Series
+    option : Series or dict
         A row of ``plan.options``.
     plan : Plan
         Requirement, prices and assumptions.
@@ -261,6 +320,8 @@ def price(option: pd.Series, plan: Plan, world: World, purchase: str | None = No
         Sets of figures.
     purchase : {"cash", "lease"}, optional
         Of owned servers, instead of the team's policy.
+    terms : Drawn, optional
+        The assumptions of this world, where several options are priced in it.
 
     Returns
     -------
@@ -268,12 +329,8 @@ def price(option: pd.Series, plan: Plan, world: World, purchase: str | None = No
         Cost lines, shape (size, years); total and npv, shape (size,), infinite where the limits
         cannot be held, or only with more servers than the policy allows. [currency]
     """
-    team, terms = plan.team, Drawn(plan, world)
-    ones = np.ones(world.size)
-    growth = world.figures.get("growth")
-    if growth is None:
-        growth = np.maximum(team.growth.yearly * terms(GROWTH), -0.95)
-    load = pricing.demand(team, terms(LEVEL) * ones, growth * ones)
+    team, terms = plan.team, terms or Drawn(plan, world)
+    load, ones = terms.load, np.ones(world.size)
     factor = world.prices.get(option["sourcing"], 1.0)
     if option["sourcing"] == "api":
         prices = money.api_prices(plan.catalogue.api_prices[option["provider"]], team, terms)

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 import platform
-from importlib.metadata import version
+from functools import cache, partial
 
 import numpy as np
 import pandas as pd
@@ -30,8 +30,10 @@ from planner import (
     words,
 )  # fmt: skip
 from planner.display import Column
+from planner.inputs import version
 from planner.language import say, term
 from planner.plan import Plan
+from planner.remembered import remembered
 
 UNSEEN = "Errors on devices that the fit of the constants had not seen: the case of a purchase."
 CALIBRATED = " {device} was calibrated from {runs} own runs: its band is theirs."
@@ -53,10 +55,13 @@ KEPT = (
 )  # fmt: skip
 
 
+_published = cache(partial(bands.published, "device"))  # a file that no report writes
+
+
 def scores(plan: Plan) -> display.Shown:
     """How far predictions of this kind were off on measurements kept back from the fit."""
     option = plan.chosen
-    frame = bands.published("device")
+    frame = _published()
     note = say(UNSEEN)
     if option is not None and option["sourcing"] != "api":
         device = plan.catalogue.devices[option["device_id"]]
@@ -81,6 +86,7 @@ def scores(plan: Plan) -> display.Shown:
     )
 
 
+@remembered
 def claimed(plan: Plan) -> pd.DataFrame:
     """Published claims about the models of this plan that physics or measurements contradict."""
     named = plan.team.candidates.models
@@ -93,8 +99,10 @@ def claimed(plan: Plan) -> pd.DataFrame:
         model=[plan.catalogue.models[m].name for m in verdicts["model_id"]],
         what=verdicts["metric"].map({"memory_gb": say("memory"), "decode_tok_s": say("speed")}),
         claimed=[
-            f"{display.band(row.claimed_low, row.claimed_high, 'g')} {row.unit}"
-            for row in verdicts.itertuples()
+            f"{display.band(low, high, 'g')} {unit}"
+            for low, high, unit in zip(
+                verdicts["claimed_low"], verdicts["claimed_high"], verdicts["unit"], strict=True
+            )
         ],
     )
 
@@ -127,10 +135,8 @@ def claims_chart(plan: Plan) -> display.Shown:
     speeds = speeds.dropna(subset=["limit"]) if len(speeds) else speeds
     if not len(speeds):
         return display.text("No speed is claimed for these models.")
-    frame = speeds.rename(columns={"model": "claim"})
-    fields = ["claim", "claimed_low", "claimed_high", "predicted_low", "predicted_high", "limit"]
     chart = comparisons.claims_against_physics(
-        frame[fields].astype(dict.fromkeys(fields[1:], float)),
+        speeds.rename(columns={"model": "claim"}),
         quantity="Speed of one answer on the dual E5-2680 v4",
         unit="token/s",
     )
@@ -197,6 +203,7 @@ def approvals(plan: Plan) -> display.Shown:
     return display.table(frame, columns, "Approvals")
 
 
+@remembered
 def run_id(plan: Plan) -> str:
     """What identifies the inputs: team, catalogue and code version, as a short digest."""
     calls = getattr(plan.team.workload.arrivals, "calls", None)

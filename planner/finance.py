@@ -18,8 +18,8 @@ def _amounts(**values):
     arrays = []
     for name, value in values.items():
         array = np.asarray(value, float)
-        wrong = array[~(array >= 0)]
-        if wrong.size:
+        if array.size and not array.min() >= 0:  # nor where one is missing
+            wrong = array[~(array >= 0)]
             raise ValueError(
                 f"{name} = {wrong.flat[0]:g} is not an amount; give zero or a positive number"
             )
@@ -31,7 +31,7 @@ def _shares(**values):
     """Cast to float arrays; refuse percentages and what is outside 0 to 1 by name."""
     arrays = _amounts(**values)
     for name, array in zip(values, arrays, strict=True):
-        if np.any(array > 1):
+        if array.size and array.max() > 1:
             raise ValueError(
                 f"{name} = {array.max():g} is above 1; write a fraction such as 0.08 for 8 %"
             )
@@ -200,7 +200,7 @@ def residual_value(price, age, share, share_age=3):
     array([1000. ,  380. ,  144.4])
     """
     price, age, share_age = _amounts(price=price, age=age, share_age=share_age)
-    return price * _shares(share=share) ** (age / share_age)
+    return price * np.power(_shares(share=share), age / share_age, order="F")
 
 
 def cost_per_million_tokens(yearly_cost, tokens_served):

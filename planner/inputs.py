@@ -27,6 +27,7 @@ PACKAGES = (
     "pandas", "papermill", "planner", "pydantic", "scipy", "typst", "vl-convert-python",
     "xlsxwriter",
 )  # fmt: skip
+version = cache(metadata.version)  # which reads a file of the package
 CONSTANTS = ("bands.csv", "constants", "published.csv", "engine_options.csv")
 
 
@@ -195,7 +196,7 @@ def environment() -> str:
     versions = {"python": platform.python_version(), "system": platform.machine()}
     for name in PACKAGES:
         try:
-            versions[name] = metadata.version(name)
+            versions[name] = version(name)
         except metadata.PackageNotFoundError:
             versions[name] = ""
     return digest(versions)

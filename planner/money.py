@@ -48,8 +48,10 @@ def owned(judged: pd.DataFrame, team: Team, catalogue: Catalogue, terms: Terms) 
         and one column per line and year.
     """
     servers = server_prices(team, catalogue, terms)
-    row = servers.loc[judged["server_id"]].reset_index(drop=True)
-    row = {name: column.to_numpy(float) for name, column in row.items()}
+    place, known = pd.factorize(judged["server_id"])
+    listed = [servers[server] for server in known]
+    names = ("price", "price_low", "price_high", *MACHINE)
+    row = {name: np.array([one[name] for one in listed], float)[place] for name in names}
     per_server = judged["per_server"].to_numpy(float)
     peak, calls = pricing.demand(team)
     results = {}
@@ -224,7 +226,7 @@ def tokens(team: Team) -> float:
 MACHINE = ("idle", "load", "devices", "rack_units", "software")
 
 
-def server_prices(team: Team, catalogue: Catalogue, terms: Terms) -> pd.DataFrame:
+def server_prices(team: Team, catalogue: Catalogue, terms: Terms) -> dict[str, dict]:
     """
     Servers by id in the team's currency, a quote of the team before the catalogue's price.
 
@@ -235,7 +237,7 @@ def server_prices(team: Team, catalogue: Catalogue, terms: Terms) -> pd.DataFram
 
     Returns
     -------
-    servers : DataFrame
+    servers : dict of dict
         price, price_low, price_high [currency]; idle, load [W]; devices, rack_units, software.
     """
     rows = {}
@@ -249,7 +251,7 @@ def server_prices(team: Team, catalogue: Catalogue, terms: Terms) -> pd.DataFram
                 for amount in (server.price_low, server.price, server.price_high)
             )
         rows[server.id] = {"price": middle, "price_low": low, "price_high": high, **machine(server)}
-    return pd.DataFrame.from_dict(rows, orient="index")
+    return rows
 
 
 def machine(server) -> dict:
@@ -262,10 +264,9 @@ def machine(server) -> dict:
 
 def _with_lines(priced, table):
     """Add total, npv and every line of every year, in the place of older ones."""
-    years = table["yearly"].shape[-1]
-    columns = {"total": table["total"], "npv": table["npv"]}
-    for name in LINES:
-        line = np.broadcast_to(table.get(name, 0.0), table["yearly"].shape)
-        columns |= {f"{name}_{year + 1}": line[:, year] for year in range(years)}
-    priced = priced.drop(columns=[name for name in columns if name in priced])
-    return pd.concat([priced, pd.DataFrame(columns, index=priced.index)], axis=1)
+    shape = table["yearly"].shape
+    lines = [np.broadcast_to(table.get(name, 0.0), shape).T for name in LINES]
+    names = ["total", "npv", *(f"{name}_{year + 1}" for name in LINES for year in range(shape[-1]))]
+    values = np.vstack([table["total"], table["npv"], *lines])
+    paid = pd.DataFrame(values.T, priced.index, names)  # as one block, which is quicker than many
+    return pd.concat([priced.drop(columns=names, errors="ignore"), paid], axis=1)

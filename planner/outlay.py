@@ -101,12 +101,12 @@ def facility_cost(
         )
     if colocation_price is None:
         energy = energy_cost(servers, power_idle, power_load, utilisation, tariff, pue)
-        return energy, energy * 0.0
+        return energy, np.zeros(())
     servers, power, price = _amounts(
         servers=servers, power_load=power_load, colocation_price=colocation_price
     )
     colocation = servers * power / WATTS_PER_KILOWATT * price * MONTHS_PER_YEAR
-    return colocation * 0.0, colocation
+    return np.zeros(()), colocation
 
 
 def capex(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pandas as pd
 
@@ -9,6 +11,7 @@ from planner import api_claims, cashflow, display, phrases, switching, words
 from planner.display import Column
 from planner.language import say
 from planner.plan import Plan
+from planner.remembered import remembered
 from planner.uncertainty import WORST, Outcome, best_of
 
 # Every text is a whole sentence with named fields, so that it can be looked up for translation.
@@ -230,33 +233,33 @@ def switches(plan: Plan) -> display.Shown:
 
 def turning(plan: Plan, most: int = MOST_SWITCHES) -> list[str]:
     """The figures that must change least to make something else cheaper, a sentence a rival."""
-    found = switching.switches(plan)
-    if found.empty:
-        return []
-    # A figure that must change least is the likeliest to do so.
-    planned, value = found["planned"].to_numpy(float), found["value"].to_numpy(float)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        far = np.where(
-            (planned > 0) & (value > 0), np.abs(np.log(value / planned)), np.abs(value - planned)
+    found = switching.switches(plan).to_dict("records")
+    lines = {}
+    for row in sorted(found, key=_far)[:most]:  # what must change least is the likeliest to do so
+        scale = 100 if row["knob"] in PERCENT else 1
+        figure = say(
+            FIGURES[row["knob"]],
+            value=scale * row["value"],
+            planned=scale * row["planned"],
+            currency=phrases.unit(plan.team.currency),
         )
-    nearest = found.assign(far=far).sort_values("far").head(most)
-    lines = []
-    for (rival, now), rows in nearest.groupby(["rival", "now"], sort=False):
-        sides = []
-        for row in rows.itertuples():
-            scale = 100 if row.knob in PERCENT else 1
-            figure = say(
-                FIGURES[row.knob],
-                value=scale * row.value,
-                planned=scale * row.planned,
-                currency=phrases.unit(plan.team.currency),
-            )
-            sides.append(say(SIDE[row.below], figure=figure))
-        name = _rival(plan.options.loc[rival], plan)
-        lines.append(say(WINS[now], rival=name, sides=say("; ").join(sides)))
-    return lines
+        sides = lines.setdefault((row["rival"], row["now"]), [])
+        sides.append(say(SIDE[row["below"]], figure=figure))
+    return [
+        say(WINS[now], rival=_rival(plan.options.loc[rival], plan), sides=say("; ").join(sides))
+        for (rival, now), sides in lines.items()
+    ]
 
 
+def _far(row):
+    """How far a figure is from turning the order: as a ratio where both are positive."""
+    planned, value = row["planned"], row["value"]
+    if planned > 0 and value > 0:
+        return abs(math.log(value / planned))
+    return abs(value - planned)
+
+
+@remembered
 def rivals(plan: Plan) -> list[tuple[pd.Series, switching.BreakEven]]:
     """The best server of one's own against the best rented and the best API."""
     own, years = best_of(plan, "own"), plan.team.growth.years

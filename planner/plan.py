@@ -19,6 +19,7 @@ from planner.terms import Terms
 
 SIMULATED = 20  # distinct replicas whose load the event simulation decides, at least
 CLOSE = 0.02  # costs that differ by less are equal: prices are not known better than that
+CRITERIA = ["certain", "npv", "quality", "bits"]  # what `choice` looks at
 # The order in which limits are tried; the last one that an option reaches is the one it shows.
 ORDER = ("policy", "quality", "memory", "kv_cache", "ttft", "tpot", "load", "budget", "none")
 
@@ -72,6 +73,11 @@ class Plan:
         cost.
         """
         return choice(self.feasible)
+
+    @cached_property
+    def kept(self) -> dict:
+        """What a page has made of this plan and others need too, by name and language."""
+        return {}
 
     @cached_property
     def pressure(self) -> pressure.Study | None:
@@ -173,8 +179,8 @@ def _joined(parts, catalogue):
 def _simulated(table, judged, team, catalogue, terms):
     """Let the simulation decide the best options, price them again, until the best are decided."""
     for turn in count():  # every turn decides at least one more
-        hosted = table["sourcing"].isin(["own", "rent"])
-        good = table[hosted & (table["limit"] == "none")]
+        good = table[["sourcing", "decided_by", *CRITERIA, *sizing.KEYS]]
+        good = good[(table["limit"] == "none") & table["sourcing"].isin(["own", "rent"])]
         open_ = good[good["decided_by"] != "simulation"]
         # what would be recommended, and what is cheapest, must not rest on a formula
         best = {good.index[0], choice(good).name} if len(good) else set()
@@ -188,28 +194,31 @@ def _simulated(table, judged, team, catalogue, terms):
             open_ = best
         if open_.empty:
             return table
-        decided = sizing.decide(open_, team)
-        judged = _updated(judged, decided)
-        again = judged.merge(decided[sizing.KEYS], on=sizing.KEYS)
-        same = pd.MultiIndex.from_frame(decided[sizing.KEYS])
-        stale = hosted & pd.MultiIndex.from_frame(table[sizing.KEYS]).isin(same)
+        decided = sizing.decide(table.loc[open_.index], team)
+        again = _updated(judged, decided)
+        stale = _same(table, decided) >= 0
         parts = [table[~stale], *_priced(again, team, catalogue, terms)]
         table = _rank(_final_limits(_joined(parts, catalogue), team))
     return table
 
 
+def _same(table, decided):
+    """Which row of those decided each row of a table is of the same replica as; -1 for none."""
+    keys = sizing.KEYS
+    few = np.flatnonzero(table["pool_bytes"].isin(decided["pool_bytes"]))
+    known = pd.MultiIndex.from_frame(decided[keys])
+    place = np.full(len(table), -1)
+    place[few] = known.get_indexer(pd.MultiIndex.from_frame(table[keys].iloc[few]))
+    return place
+
+
 def _updated(judged, decided):
-    """The rates of the simulation in place of those of the closed forms."""
-    joined = judged[sizing.KEYS].merge(decided, on=sizing.KEYS, how="left")
-    known = joined["rate"].notna().to_numpy()
-    judged = judged.copy()
-    for name in sizing.DECIDED:
-        if name not in judged:
-            judged[name] = pd.Series(np.nan, index=judged.index, dtype=decided[name].dtype)
-        judged.loc[known, name] = joined.loc[known, name].to_numpy()
-    judged.loc[known, "rate_peak"] = judged.loc[known, "saturated"]
-    judged.loc[known & ~(judged["rate"] > 0).to_numpy(), "limit"] = "load"
-    return judged
+    """The deployments that were decided, with the rates of the simulation."""
+    place = _same(judged, decided)
+    found = decided.iloc[place[place >= 0]]
+    again = judged[place >= 0].assign(**{name: found[name].to_numpy() for name in sizing.DECIDED})
+    limit = again["limit"].mask(~(again["rate"] > 0), "load")
+    return again.assign(rate_peak=again["saturated"], limit=limit)
 
 
 def _final_limits(table, team):

@@ -309,7 +309,7 @@ def _priced(option, cases, calls, saturated, team, catalogue, made):
     """The pool as a plan of its own."""
     terms, policy = Terms(team, catalogue), team.policy
     own, tables = option["sourcing"] == "own", {}
-    server = money.server_prices(team, catalogue, terms).loc[option["server_id"]] if own else None
+    server = money.server_prices(team, catalogue, terms)[option["server_id"]] if own else None
     offer = None if own else money.rental_offers(catalogue)[option["device_id"]]
     reserved = option["contract"] == "reserved"
     for case, working in cases.items():

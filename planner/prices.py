@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from planner import phrases
 from planner.catalogue import Catalogue, Server, convert
 from planner.language import say, term
 from planner.plan import Plan
+from planner.remembered import remembered
 
 # Prices of servers in which memory is this share of the price move with memory.
 MEMORY_SHARE = 0.25
@@ -126,7 +128,8 @@ def memory_heavy(server: Server, catalogue: Catalogue) -> bool:
 # ---- the prices of one report ------------------------------------------------------------------
 
 
-def used(plan: Plan) -> pd.DataFrame:
+@remembered
+def used(plan: Plan) -> list[dict]:
     """
     The prices that a report's comparison rests on, each with its age.
 
@@ -137,21 +140,26 @@ def used(plan: Plan) -> pd.DataFrame:
 
     Returns
     -------
-    prices : DataFrame
+    prices : list of dict
         what, value, low, high, unit, status (of the record, or quote of the team), source, date,
-        age (in words), limit [day], stale (bool); one row per price. [currency]
+        age (in words), limit [day] and stale (bool) of each price. [currency]
     """
-    table = plan.options[plan.options["limit"].ne("quality") & plan.options["npv"].notna()]
-    best = table.sort_values("npv", kind="stable").drop_duplicates("sourcing")
+    table = plan.options
+    limit, npv = table["limit"].to_numpy(), table["npv"].to_numpy(float)
+    known = np.flatnonzero((limit != "quality") & ~np.isnan(npv))
+    known = known[npv[known].argsort(kind="stable")]
+    _, first = np.unique(table["sourcing"].to_numpy(str)[known], return_index=True)
+    best = [row for row in known[np.sort(first)] if limit[row] in ("none", "policy", "budget")]
     rows = [] if plan.chosen is None else [plan.chosen]
-    rows += [row for _, row in best.iterrows() if row["limit"] in ("none", "policy", "budget")]
+    rows += [table.iloc[row] for row in best]
     found = {price["what"]: price for row in rows for price in _prices(row, plan)}
-    columns = ["what", "value", "low", "high", "unit", "status", "source", "date", "limit"]
-    prices = pd.DataFrame(list(found.values()), columns=columns)
-    prices["age"] = [str(age(dated, plan.made)) for dated in prices["date"]]
-    pairs = zip(prices["date"], prices["limit"], strict=True)
-    prices["stale"] = [stale(dated, plan.made, limit) for dated, limit in pairs]
-    return prices
+    return [
+        price | {
+            "age": str(age(price["date"], plan.made)),
+            "stale": stale(price["date"], plan.made, price["limit"]),
+        }
+        for price in found.values()
+    ]  # fmt: skip
 
 
 def of_server(plan: Plan, server: Server) -> str:
@@ -238,13 +246,13 @@ def _prices(option, plan) -> Iterator[dict]:
             }  # fmt: skip
 
 
-def remark(prices: pd.DataFrame) -> str:
+def remark(prices: list[dict]) -> str:
     """
     How many prices are stale, and what to do about them.
 
     Parameters
     ----------
-    prices : DataFrame
+    prices : list of dict
         From `used`.
 
     Returns
@@ -252,9 +260,10 @@ def remark(prices: pd.DataFrame) -> str:
     words : str
         Empty without prices.
     """
-    if prices.empty:
+    if not prices:
         return ""
-    quoted, old = int(prices["status"].eq(QUOTED).sum()), int(prices["stale"].sum())
+    quoted = sum(price["status"] == QUOTED for price in prices)
+    old = sum(price["stale"] for price in prices)
     words = say("{count} prices decide: ", count=len(prices))
     none = "none is a quote of the team, "
     words += say("{quoted} quoted to the team, " if quoted else none, quoted=quoted)

@@ -60,7 +60,8 @@ def demand(team: Team, level=1.0, growth=None) -> Demand:
     growth = team.growth.yearly if growth is None else growth
     years = np.arange(team.growth.years)
     factor = np.asarray(level, float)[..., None]
-    factor = factor * (1.0 + np.asarray(growth, float)[..., None]) ** years
+    # options lie side by side in memory: few years make short rows, which are slow to work through
+    factor = factor * np.power(1.0 + np.asarray(growth, float)[..., None], years, order="F")
     load = team.workload
     return Demand(load.busiest_hour_rate * factor, load.calls_per_day * load.days_per_year * factor)
 
@@ -82,7 +83,6 @@ def working(rate, peak) -> np.ndarray:
         Infinite where one replica carries nothing. [replica]
     """
     each = np.nan_to_num(np.asarray(rate, float))[:, None]
-    # options lie side by side in memory: few years make short rows, which are slow to work through
     return np.asfortranarray(concurrency.replicas_needed(peak, each, spare=0))
 
 
@@ -182,7 +182,7 @@ def utilisation(calls, rate_peak, replicas) -> np.ndarray:
     share : ndarray, shape (N, years)
         [fraction]
     """
-    seconds = calls / np.asarray(rate_peak, float)[:, None]
+    seconds = np.divide(calls, np.asarray(rate_peak, float)[:, None], order="F")
     share = seconds / (np.maximum(replicas, 1.0) * cost.HOURS_PER_YEAR * 3600)
     return np.clip(np.nan_to_num(share), 0.0, 1.0)
 
@@ -214,8 +214,9 @@ def rent(replicas, devices_each, price, reserved, team: Team, terms: Terms) -> d
     needed = replicas + policy.spare_replicas + policy.spare_servers  # each replica fails alone
     devices = np.where(np.isfinite(needed), needed, 0) * np.asarray(devices_each, float)[:, None]
     year = np.arange(needed.shape[-1])
-    priced_in = np.where(reserved, year // RESERVED_YEARS * RESERVED_YEARS, year)
-    falling = (1 - np.asarray(terms("rental_price_decline"), float)[..., None]) ** priced_in
+    falling = 1 - np.asarray(terms("rental_price_decline"), float)[..., None]
+    falling = np.power(falling, year, order="F")
+    falling = np.where(reserved, falling[..., year // RESERVED_YEARS * RESERVED_YEARS], falling)
     discount = np.asarray(terms("rental_reserved_discount"), float)[..., None] * reserved
     hours = np.where(reserved, cost.HOURS_PER_YEAR, policy.rented_hours_per_year)
     yearly = cost.rented_cost(devices, np.asarray(price, float)[:, None], hours, discount) * falling
@@ -307,7 +308,7 @@ def added_up(shape, terms, **lines) -> dict:
         The lines, yearly, total, npv. [currency]
     """
     table = {name: np.broadcast_to(np.asarray(line, float), shape) for name, line in lines.items()}
-    yearly = sum(table.values(), np.zeros(shape))
+    yearly = np.broadcast_to(np.asarray(sum(table.values()), float), shape)
     npv = finance.present_value(yearly, terms("discount_rate"))
     return {**table, "yearly": yearly, "total": yearly.sum(axis=-1), "npv": npv}
 

@@ -20,6 +20,7 @@ from planner import (
 )
 from planner.language import say
 from planner.plan import CLOSE, Plan
+from planner.remembered import remembered
 
 BETTER_LOAD = (
     "**{model}** scores higher ({score:.1f} against {chosen:.1f}), but on the same {machine} one "
@@ -92,23 +93,26 @@ OUT = (
 OUT_ONE = "{number:,} {limit}"
 
 
+@remembered
 def better(plan: Plan) -> str:
     """The next better model, and why it was not chosen; in terms of load where that is why."""
     option, table = plan.chosen, plan.options
     if plan.team.quality is None:
         return ""
-    higher = table[(table["quality"] > option["quality"]) & (table["sourcing"] != "nothing")]
-    beside = _beside(option, higher)
-    other = higher[higher["limit"].isin(["none", "policy"])]
-    if beside.empty and other.empty:
+    limit = table["limit"].to_numpy()
+    higher = table["quality"].to_numpy() > option["quality"]
+    higher &= table["sourcing"].to_numpy() != "nothing"
+    beside = np.flatnonzero(higher & _beside(option, table))
+    other = np.flatnonzero(higher & ((limit == "none") | (limit == "policy")))
+    if not beside.size and not other.size:
         return say(NO_BETTER, benchmark=plan.team.quality.benchmark)
-    found = (beside if len(beside) else other).iloc[0]
+    found = table.iloc[(beside if beside.size else other)[0]]
     scores = {"score": found["quality"], "chosen": option["quality"]}
     costs = {
         "cost": phrases.money(found["total"], plan.team.currency),
         "more": phrases.money(found["total"] - option["total"], plan.team.currency),
     }
-    if beside.empty:
+    if not beside.size:
         if found["limit"] == "policy":
             return say(BETTER_BARRED, option=_named(found, plan), allowed=_allowed(plan), **scores)
         return say(BETTER_DEARER, option=_named(found, plan), **scores, **costs)
@@ -140,12 +144,12 @@ def better(plan: Plan) -> str:
 
 
 def _beside(option, table):
-    """Rows on the same machine, got in the same way."""
+    """Which rows are on the same machine, got in the same way."""
     if option["sourcing"] == "api":
-        return table.iloc[:0]
+        return np.zeros(len(table), bool)
     machine = "server_id" if option["sourcing"] == "own" else "device_id"
-    same = table["sourcing"].eq(option["sourcing"]) & table[machine].eq(option[machine])
-    return table[same & table["limit"].ne("quality")]
+    same = [table[name].to_numpy() == option[name] for name in ("sourcing", machine)]
+    return same[0] & same[1] & (table["limit"].to_numpy() != "quality")
 
 
 def _binds(option, plan):
@@ -156,17 +160,19 @@ def _binds(option, plan):
     return sizing.carried(one, plan.team, float(option["rate"])).binds
 
 
+@remembered
 def cheaper(plan: Plan) -> str:
     """The next cheaper option that is allowed, and why it was not chosen; empty without one."""
     option, currency = plan.chosen, plan.team.currency
     good = plan.feasible
-    other = good[(good["npv"] < option["npv"]) & (good.index != option.name)]
-    if other.empty:
+    npv, certain = good["npv"].to_numpy(), good["certain"].to_numpy(bool)
+    other = np.flatnonzero((npv < option["npv"]) & (good.index != option.name))
+    if not other.size:
         return ""
-    sure, unsure = other[other["certain"]], other[~other["certain"].astype(bool)]
-    if sure.empty and unsure["npv"].iloc[0] > (1 - CLOSE) * option["npv"]:
+    sure = other[certain[other]]
+    if not sure.size and npv[other[0]] > (1 - CLOSE) * option["npv"]:
         return ""  # hardly cheaper
-    found = (sure if len(sure) else unsure).iloc[0]
+    found = good.iloc[(sure if sure.size else other)[0]]
     if not found["certain"]:
         cost = phrases.money(found["total"], currency)
         return say(CHEAPER_UNSURE, option=_named(found, plan), cost=cost)
@@ -247,18 +253,19 @@ def memory(plan: Plan) -> display.Shown:
     option = plan.chosen
     if option is None or option["sourcing"] == "api":
         return display.text("")
-    parts = sections.memory_parts(plan).set_index("part")["memory"] / 1e9
+    weights, engine, cache, free = sections.memory_parts(plan)["memory"] / 1e9
     return display.text(
-        say(MEMORY, offered=parts.sum(), device=sections.memory_of(plan), weights=parts.iloc[0],
-            engine=parts.iloc[1], cache=parts.iloc[2], free=parts.iloc[3],
+        say(MEMORY, offered=weights + engine + cache + free, device=sections.memory_of(plan),
+            weights=weights, engine=engine, cache=cache, free=free,
         )
     )  # fmt: skip
 
 
 def stopped(plan: Plan) -> display.Shown:
     """How many options each limit stopped, in one sentence."""
-    out = plan.options[(plan.options["limit"] != "none") & (plan.options["sourcing"] != "nothing")]
-    counts: pd.Series = out["limit"].value_counts()
+    limit = plan.options["limit"]
+    out = limit[(limit != "none") & (plan.options["sourcing"] != "nothing")]
+    counts: pd.Series = out.value_counts()
     limits = say("; ").join(
         say(OUT_ONE, number=number, limit=say(choices.LIMIT_WORDS[limit]))
         for limit, number in counts.items()

@@ -9,6 +9,7 @@ from planner import display, judge, money, phrases, uncertainty, words
 from planner.display import KeyFigure
 from planner.language import say, term
 from planner.plan import CLOSE, Plan
+from planner.remembered import remembered
 
 LINE_WORDS = {
     "capex": "Purchase, spares, installation",
@@ -74,20 +75,23 @@ SPARE = "{replicas} and {servers} beyond what the peak needs"
 def rule(plan: Plan) -> str:
     """Why the recommendation came out first, in one sentence."""
     option, good = plan.chosen, plan.feasible
-    sure = good[good["certain"]]
     if not option["certain"]:
         return say(UNSURE)
-    cheapest = option["npv"] <= sure["npv"].min() * (1 + 1e-9)
+    sure = good["npv"][good["certain"]]
+    cheapest = option["npv"] <= sure.min() * (1 + 1e-9)
     template = CHEAPEST if cheapest else BEST_OF_EQUALS
     return say(template, sure=len(sure), close=100 * CLOSE)
 
 
+@remembered
 def spread(plan: Plan) -> dict:
     """P10, P50, P90 [currency] and share of failures of the recommendation, number of draws."""
     found = uncertainty.priced(plan, plan.options.loc[[plan.chosen.name]])
-    row = found.table.iloc[0]
-    kept = {name: float(row[name]) for name in ("p10", "p50", "p90", "fails")}
-    return kept | {"draws": found.total.shape[1]}
+    (total,) = found.total
+    ends = uncertainty.percentile(total, uncertainty.PERCENTILES).tolist()
+    names = (f"p{percent}" for percent in uncertainty.PERCENTILES)
+    fails = float(np.isinf(total).mean())
+    return dict(zip(names, ends, strict=True)) | {"fails": fails, "draws": total.size}
 
 
 def cost_range(plan: Plan) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ import pandas as pd
 from planner import draws, finance, pricing
 from planner.draws import World
 from planner.plan import Plan
+from planner.remembered import remembered
 from planner.uncertainty import best_of
 
 
@@ -80,43 +81,53 @@ def knobs(plan: Plan, option: pd.Series, rival: pd.Series) -> list[Knob]:
     return found
 
 
-def margin(plan: Plan, option: pd.Series, rival: pd.Series, world: World) -> np.ndarray:
+def margin(plan: Plan, option: Mapping, rival: Mapping, world: World) -> np.ndarray:
     """What a rival costs more than an option, in every set of a world; NaN if neither serves."""
     other, own = (draws.price(row, plan, world)["npv"] for row in (rival, option))
     with np.errstate(invalid="ignore"):
         return other - own
 
 
-def crossings(values: np.ndarray, ahead: np.ndarray, refine) -> list[tuple[float, bool]]:
+def crossings(values: list[np.ndarray], ahead) -> list[list[tuple[float, bool]]]:
     """
-    Where a margin changes its sign along a figure.
+    Where a margin changes its sign along each of several figures.
 
     Parameters
     ----------
-    values : ndarray, shape (N,)
-        Increasing.
-    ahead : ndarray, shape (N,)
-        Margin at each; ahead where it is zero or above.
-    refine : callable
-        Margin at other values, to close in on each crossing.
+    values : list of ndarray
+        Of each figure, increasing.
+    ahead : callable
+        From such a list to the margins at each of its values, in one array; ahead where they are
+        zero or above.
 
     Returns
     -------
-    crossings : list of (float, bool)
-        The value, and whether the option is ahead above it.
+    crossings : list of list of (float, bool)
+        For each figure the values, and whether the option is ahead above them.
     """
+
+    def sides(tried):
+        ends = np.cumsum([grid.size for grid in tried])[:-1]
+        parts = np.split(ahead([grid.ravel() for grid in tried]) >= 0, ends)
+        return [part.reshape(grid.shape) for part, grid in zip(parts, tried, strict=True)]
+
     found = []
-    for at in np.flatnonzero((ahead[1:] >= 0) != (ahead[:-1] >= 0)):
-        low, high, upwards = values[at], values[at + 1], bool(ahead[at + 1] >= 0)
-        for _ in range(3):
-            finer = np.linspace(low, high, 33)
-            inside = refine(finer) >= 0
-            last = int(np.flatnonzero(inside == upwards)[0])
-            low, high = finer[max(last - 1, 0)], finer[last]
-        found.append((float(high if upwards else low), upwards))
-    return found
+    for grid, side in zip(values, sides(values), strict=True):
+        at = np.flatnonzero(side[1:] != side[:-1])
+        found.append((grid[at], grid[at + 1], side[at + 1]))
+    for _ in range(3 if any(low.size for low, *_ in found) else 0):  # close in on all of them
+        finer = [np.linspace(low, high, 33) for low, high, _ in found]
+        for place, (grid, side) in enumerate(zip(finer, sides(finer), strict=True)):
+            upwards, column = found[place][2], np.arange(grid.shape[1])
+            last = (side == upwards).argmax(axis=0)
+            found[place] = grid[np.maximum(last - 1, 0), column], grid[last, column], upwards
+    return [
+        list(zip(np.where(up, high, low).tolist(), up.tolist(), strict=True))
+        for low, high, up in found
+    ]
 
 
+@remembered
 def switches(plan: Plan, count: int = 120) -> pd.DataFrame:
     """
     Values at which something else becomes cheaper than the recommendation, one figure at a time.
@@ -140,19 +151,18 @@ def switches(plan: Plan, count: int = 120) -> pd.DataFrame:
         rival = best_of(plan, sourcing)
         if rival is None or sourcing == option["sourcing"]:
             continue
-        for knob in knobs(plan, option, rival):
+        turned, pair = knobs(plan, option, rival), (option.to_dict(), rival.to_dict())
 
-            def ahead(values, knob=knob, rival=rival):
-                return margin(plan, option, rival, knob.world(values))
+        def ahead(values, turned=turned, pair=pair):
+            worlds = [knob.world(grid) for knob, grid in zip(turned, values, strict=True)]
+            return margin(plan, *pair, draws.together(worlds))
 
-            values = knob.grid(count)
-            found = crossings(values, ahead(values), ahead)
-            now = bool(rival["npv"] >= option["npv"])
-            # A crossing beyond another one is not where the planned order ends.
-            found.sort(key=lambda pair, at=knob.planned: abs(pair[0] - at))
-            if found:
-                rows.append((knob.name, knob.planned, found[0][0], found[0][0] < knob.planned,
-                             rival.name, now))  # fmt: skip
+        now = bool(rival["npv"] >= option["npv"])
+        found = crossings([knob.grid(count) for knob in turned], ahead)
+        for knob, turns in zip(turned, found, strict=True):
+            if turns:  # one beyond another is not where the planned order ends
+                value = min((value for value, _ in turns), key=lambda x: abs(x - knob.planned))
+                rows.append((knob.name, knob.planned, value, value < knob.planned, rival.name, now))
     return pd.DataFrame(rows, columns=["knob", "planned", "value", "below", "rival", "now"])
 
 
@@ -224,16 +234,19 @@ def break_even(plan: Plan, option: pd.Series, rival: pd.Series, months=None) -> 
     """
     load, most = plan.team.workload, served(option, plan)
     highest = most if np.isfinite(most) else 100 * load.calls_per_day
+    pair = option.to_dict(), rival.to_dict()
 
-    def ahead(calls):
+    def ahead(values):
+        (calls,) = values
         world = World(len(calls), figures={draws.LEVEL: calls / load.calls_per_day})
-        return margin(plan, option, rival, world)
+        return margin(plan, *pair, world)
 
     values = np.geomspace(min(1.0, highest / 1e3), highest, 200)
-    at = ahead(values)
-    found = crossings(values, at, ahead)
+    (found,) = crossings([values], ahead)
     upwards = [value for value, up in found if up]
-    calls = max(upwards, default=values[0] if at[0] >= 0 else np.inf)
+    if not upwards and ahead([values[:1]])[0] >= 0:
+        upwards = [values[0]]
+    calls = max(upwards, default=np.inf)
     until = min((value for value, up in found if not up and value > calls), default=np.inf)
     tokens = calls * load.days_per_year / 12 * (load.prompt_tokens + load.output_tokens)
     crossed = ()

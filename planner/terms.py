@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-import pandas as pd
-
 from planner.catalogue import Catalogue, convert
 from planner.team import Team
 
@@ -86,14 +84,14 @@ class Terms:
             return convert(1.0, "USD", currency, self.catalogue)
         return self(key)
 
-    def register(self) -> pd.DataFrame:
+    def register(self) -> list[dict]:
         """
         Every assumption used so far.
 
         Returns
         -------
-        register : DataFrame
-            key, value, low, high, unit, status, source, source_date, note; one row each.
+        register : list of dict
+            key, value, low, high, unit, status, source, source_date and note of each.
         """
         rows = []
         for key, record in self._used.items():
@@ -113,4 +111,4 @@ class Terms:
                     "note": record.note,
                 }
             )
-        return pd.DataFrame(rows)
+        return rows

@@ -7,6 +7,8 @@ over the years, the figure of the first page. Servers are bought as load and spe
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,11 +18,13 @@ import pandas as pd
 from planner import draws
 from planner.draws import World
 from planner.plan import Plan
+from planner.remembered import remembered
 
 PERCENTILES = (10, 50, 90)
 WORST = 95  # percentile of regret that stands for a bad end
 # The register of the report names these, though it stands before what uses them.
 LATER = ("book_life", "lease_rate", "lease_residual_3y")
+SAME = ["sourcing", "device_id", "provider", "model_id"]  # and another format: the same option
 SOLVABLE = ("none", "policy")  # limits under which an option has a cost worth comparing
 
 
@@ -54,15 +58,14 @@ class Outcome:
         of what it costs more than the best allowed option of the same draw [currency], NaN for what
         is not allowed.
         """
-        frame = pd.DataFrame(index=self.options.index)
-        for percent in PERCENTILES:
-            frame[f"p{percent}"] = percentile(self.total, percent)
-            frame[f"servers_p{percent}"] = percentile(self.servers, percent)
-        frame["mean"] = self.total.mean(axis=1)
-        frame["fails"] = np.isinf(self.total).mean(axis=1)
+        columns = {}
+        for name, values in (("p", self.total), ("servers_p", self.servers)):
+            found = percentile(values, PERCENTILES)
+            columns |= {f"{name}{at}": row for at, row in zip(PERCENTILES, found, strict=True)}
+        columns |= {"mean": self.total.mean(axis=1), "fails": np.isinf(self.total).mean(axis=1)}
         allowed = (self.options["limit"] == "none").to_numpy()
         for column in ("cheapest", "regret", "regret_worst"):
-            frame[column] = np.nan
+            columns[column] = np.full(len(self.options), np.nan)
         if allowed.any():
             npv = self.npv[allowed]
             least = npv.min(axis=0)
@@ -70,11 +73,11 @@ class Outcome:
             vain = self.options.loc[allowed, "npv"].to_numpy(float)[:, None]
             regret = np.where(np.isinf(npv), vain + least, npv)[:, served] - least[served]
             first = np.bincount(npv.argmin(axis=0), minlength=len(npv)) / npv.shape[1]
-            frame.loc[allowed, "cheapest"] = first
+            columns["cheapest"][allowed] = first
             if served.any():
-                frame.loc[allowed, "regret"] = regret.mean(axis=1)
-                frame.loc[allowed, "regret_worst"] = percentile(regret, WORST)
-        return frame
+                columns["regret"][allowed] = regret.mean(axis=1)
+                columns["regret_worst"][allowed] = percentile(regret, WORST)
+        return pd.DataFrame(columns, index=self.options.index)
 
     def least_regret(self, column: str = "regret"):
         """Label of the allowed option of least mean (or worst) regret; None if none is allowed."""
@@ -87,9 +90,37 @@ class Outcome:
         return float(np.mean(self.npv[rows[0]] < self.npv[rows[1]]))
 
 
-def percentile(values: np.ndarray, percent: float) -> np.ndarray:
+def percentile(values: np.ndarray, percent: float | Sequence[float]) -> np.ndarray:
     """Value that so many per cent of each row do not exceed; an infinite one stays infinite."""
-    return np.quantile(values, percent / 100, axis=-1, method="inverted_cdf")
+    return np.quantile(values, np.asarray(percent) / 100, axis=-1, method="inverted_cdf")
+
+
+@remembered
+def solvable(plan: Plan) -> dict[str, np.ndarray]:
+    """
+    Options that have a cost worth comparing, cheapest first.
+
+    Parameters
+    ----------
+    plan : Plan
+        With its options.
+
+    Returns
+    -------
+    columns : dict of ndarray
+        label, limit, sourcing, device_id, provider and model_id, empty where there is none; and
+        sure: whether nothing but the policy is against it, at the slow end of the band of speed
+        too.
+    """
+    table = plan.options
+    limit, npv = table["limit"].to_numpy(), table["npv"].to_numpy(float)
+    known = np.logical_or.reduce([limit == one for one in SOLVABLE]) & np.isfinite(npv)
+    rows = np.flatnonzero(known & (table["sourcing"].to_numpy() != "nothing"))
+    rows = rows[npv[rows].argsort(kind="stable")]
+    columns = {name: table[name].to_numpy()[rows] for name in ("limit", *SAME)}
+    columns = {name: np.where(ids == ids, ids, "") for name, ids in columns.items()}
+    sure = table["certain"].to_numpy(bool)[rows] | (columns["limit"] == "policy")
+    return {"label": table.index.to_numpy()[rows], "sure": sure, **columns}
 
 
 def candidates(plan: Plan, most: int = 10) -> pd.DataFrame:
@@ -109,26 +140,30 @@ def candidates(plan: Plan, most: int = 10) -> pd.DataFrame:
         The recommendation first; then the best of each way of sourcing (the two best of what the
         team's policy allows), then what is cheapest.
     """
-    table = plan.options
-    usable = table[
-        table["limit"].isin(SOLVABLE) & np.isfinite(table["npv"]) & (table["sourcing"] != "nothing")
-    ]
-    if plan.chosen is not None:
-        usable = usable[usable["certain"] | (usable["limit"] == "policy")]
-    usable = usable.sort_values("npv", kind="stable")
-    keys, picked = ["sourcing", "device_id", "provider", "model_id"], []
+    usable, first = solvable(plan), []
     if plan.chosen is not None:  # not once more in another format
-        picked = [plan.chosen.name]
-        same = usable[keys].fillna("") == plan.chosen[keys].fillna("")
-        usable = usable[~same.all(axis=1)]
-    machines, models = usable.drop_duplicates(keys[:-1]), usable.drop_duplicates(keys)
-    known = machines.groupby("sourcing", sort=False)
-    best = machines[
-        (known.cumcount() == 0) | ((known.cumcount() == 1) & (machines["limit"] == "none"))
-    ]
-    allowed = [part.index[part["limit"] == "none"] for part in (machines, models)]
-    picked = dict.fromkeys([*picked, *best.index, *allowed[0], *allowed[1]])
-    return table.loc[list(picked)[:most]]
+        here = ["" if x != x else x for x in plan.chosen[SAME]]
+        same = [usable[name] == x for name, x in zip(SAME, here, strict=True)]
+        other = usable["sure"] & ~np.logical_and.reduce(same)
+        usable, first = {name: column[other] for name, column in usable.items()}, [plan.chosen.name]
+    label, allowed, ways = usable["label"], usable["limit"] == "none", Counter()
+    machines, models = (
+        _different(*(usable[name] for name in names)) for names in (SAME[:-1], SAME)
+    )
+    for row in machines:
+        way = usable["sourcing"][row]
+        ways[way] += 1
+        if ways[way] == 1 or (ways[way] == 2 and allowed[row]):
+            first.append(label[row])
+    rows = [row for row in (*machines, *models) if allowed[row]]
+    picked = dict.fromkeys([*first, *label[rows]])
+    return plan.options.loc[list(picked)[:most]]
+
+
+def _different(*columns):
+    """Rows that are like none before them."""
+    keys = list(zip(*columns, strict=True))
+    return sorted(dict(zip(reversed(keys), reversed(range(len(keys))), strict=True)).values())
 
 
 def outcome(plan: Plan, size: int = 10_000, seed: int = 1, most: int = 10) -> Outcome:
@@ -171,30 +206,44 @@ def priced(plan: Plan, options: pd.DataFrame, size: int = 10_000, seed: int = 1)
     -------
     outcome : Outcome
     """
+    kept = _costs(plan, size, seed)
     world = draws.draw(plan, options, size, seed)
-    total, npv, servers = (np.zeros((len(options), size)) for _ in range(3))
-    for at, (_, option) in enumerate(options.iterrows()):
-        table = draws.price(option, plan, world)
+    total, npv, servers = found = np.zeros((3, len(options), size))
+    for at, (label, option) in enumerate(options.iterrows()):
+        if label in kept:
+            found[:, at] = kept[label]
+            continue
+        table = draws.price(option, plan, world, terms=_drawn(plan, size, seed))
         total[at], npv[at] = table["total"], table["npv"]
         if option["sourcing"] == "own":
             servers[at] = np.where(np.isfinite(total[at]), table["owned"][:, -1], np.inf)
+        kept[label] = found[:, at]
     return Outcome(options, total, npv, servers)
 
 
+@remembered
+def _costs(plan, size, seed):
+    """Sums, present values and servers under draws that were asked for, by label of the option."""
+    return {}
+
+
+@remembered
+def _drawn(plan, size, seed):
+    """The assumptions under the draws, which are the same for every option."""
+    return draws.Drawn(plan, draws.draw(plan, plan.options[:0], size, seed))
+
+
+@remembered
 def best_of(plan: Plan, sourcing: str) -> pd.Series | None:
     """The cheapest option of one way of sourcing, allowed or not; None without one."""
-    table = plan.options
-    kind = table[
-        (table["sourcing"] == sourcing)
-        & table["limit"].isin(SOLVABLE)
-        & np.isfinite(table["npv"])
-        & (table["certain"] | (table["limit"] == "policy"))
-    ]
     if plan.chosen is not None and plan.chosen["sourcing"] == sourcing:
         return plan.chosen
-    return None if kind.empty else kind.sort_values("npv", kind="stable").iloc[0]
+    usable = solvable(plan)
+    rows = np.flatnonzero(usable["sure"] & (usable["sourcing"] == sourcing))
+    return plan.options.loc[usable["label"][rows[0]]] if rows.size else None
 
 
+@remembered
 def sensitivity(plan: Plan, least: float = 1e-3) -> pd.DataFrame:
     """
     The recommendation's cost with one thing at a time at the ends of its range.
@@ -227,5 +276,6 @@ def sensitivity(plan: Plan, least: float = 1e-3) -> pd.DataFrame:
         positions[name][2 * at : 2 * at + 2] = -ends[name], ends[name]
     total = draws.price(option, plan, World(size, positions))["total"].reshape(-1, 2)
     frame = pd.DataFrame({"factor": list(named.values()), "low": total[:, 0], "high": total[:, 1]})
-    moved = (frame["high"] - frame["low"]).abs() > least * option["total"]
-    return frame[moved & np.isfinite(frame["low"]) & np.isfinite(frame["high"])]
+    known = np.isfinite(total).all(axis=1)
+    moved = np.abs(np.diff(np.where(known[:, None], total, 0.0)))[:, 0] > least * option["total"]
+    return frame[moved]

@@ -22,6 +22,7 @@ from planner import (
     claims,
     document,
     drawings,
+    draws,
     evidence,
     execution,
     language,
@@ -30,6 +31,7 @@ from planner import (
     reasons,
     report,
     sections,
+    sizing,
     under_load,
 )
 
@@ -42,7 +44,10 @@ def warm() -> None:
     execution.shell()
     schemapi.disable_debug_mode()  # the tests check charts against their schema, not every report
     catalogue.load()
+    for spoken in language.LANGUAGES:
+        language.translations(spoken)
     load.compiled()
+    sizing.at_once = 1  # several reports at a time are what uses the cores
 
 
 def rehearse() -> None:
@@ -50,6 +55,8 @@ def rehearse() -> None:
     drawings.defer_drawings(True)
     claims.audit(catalogue.load())  # of every model
     execution.execute(report.NOTEBOOK, {"team_path": TEAM}, report.ROOT)
+    made = execution.shell().user_ns["plan"]
+    draws.draw(made, made.options)  # of every machine
     language.use("en")
     execution.shell().reset()
 

@@ -95,7 +95,7 @@ def register(made):
 
 def test_every_price_of_the_report_has_its_age(planned):
     made = replace(planned("coding_assistant"), made=TODAY)
-    found = prices.used(made)
+    found = pd.DataFrame(prices.used(made))
     assert found["what"].is_unique and len(found) >= 2
     server = made.catalogue.servers[made.chosen["server_id"]]
     own = found[found["what"] == f"Price of {server.name}"].iloc[0]
@@ -113,7 +113,7 @@ def test_every_price_of_the_report_has_its_age(planned):
 def test_a_quote_overrides_and_says_so(planned):
     made = quoted(planned("coding_assistant"))
     server = made.catalogue.servers[made.chosen["server_id"]]
-    own = prices.used(made).set_index("what").loc[f"Price of {server.name}"]
+    own = pd.DataFrame(prices.used(made)).set_index("what").loc[f"Price of {server.name}"]
     assert own["value"] == own["low"] == own["high"] == 30_000
     assert own["status"] == prices.QUOTED and not own["stale"] and own["source"] == "Q-4711"
     words = bill(made)
@@ -134,7 +134,7 @@ def test_a_quote_goes_stale_too(planned):
 
 
 def test_no_price_no_remark():
-    assert prices.remark(pd.DataFrame({"status": [], "stale": []})) == ""
+    assert prices.remark([]) == ""
 
 
 # ---- against genai-prices ------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from planner import (
     cost,
     draws,
     evidence,
+    language,
     money,
     outlook,
     switching,
@@ -24,6 +25,7 @@ from planner import (
     uncertainty,
 )
 from planner.draws import World
+from planner.remembered import remembered
 from planner.uncertainty import Outcome
 
 TEAMS = ["coding_assistant", "support_chat", "agent_platform", "guide_small_team"]
@@ -141,6 +143,59 @@ def test_draws_one_by_one_equal_draws_together(planned):
         assert_allclose(draws.price(made.chosen, made, one)["npv"], together["npv"][at])
 
 
+def test_worlds_priced_together_equal_each_alone(planned):
+    made = planned("coding_assistant")
+    grid, tariff = np.array([0.5, 1.0, 2.0]), "electricity_tariff_us"
+    worlds = [
+        World(3, figures={draws.LEVEL: grid}),
+        World(2, figures={"growth": np.array([-0.2, 0.5])}),
+        World(3, figures={tariff: grid}),
+        World(3, prices={"own": grid}),
+    ]
+    for option in (
+        made.chosen,
+        uncertainty.best_of(made, "rent"),
+        uncertainty.best_of(made, "api"),
+    ):
+        together = draws.price(option, made, draws.together(worlds))["npv"]
+        alone = [draws.price(option, made, world)["npv"] for world in worlds]
+        assert_allclose(together, np.concatenate(alone), rtol=1e-12)
+
+
+def test_an_option_is_priced_once_for_a_plan_and_alike_in_any_company(planned, monkeypatch):
+    made, asked = replace(planned("agent_platform")), []
+    plain = draws.price
+
+    def price(option, *rest, **named):
+        asked.append(option.name)
+        return plain(option, *rest, **named)
+
+    monkeypatch.setattr(draws, "price", price)
+    labels = uncertainty.candidates(made).index
+    few = uncertainty.priced(made, made.options.loc[labels[1:3]], size=50)
+    many = uncertainty.priced(made, made.options.loc[labels], size=50)
+    assert sorted(asked) == sorted(labels)
+    assert np.array_equal(few.total, many.total[1:3]) and np.array_equal(few.npv, many.npv[1:3])
+    again = uncertainty.priced(replace(made), made.options.loc[labels[1:3]], size=50)
+    assert len(asked) == len(labels) + 2 and np.array_equal(again.servers, few.servers)
+    assert not np.array_equal(uncertainty.priced(made, few.options, 50, seed=2).npv, few.npv)
+
+
+def test_what_is_remembered_is_of_one_plan_and_one_language(planned):
+    made, asked = replace(planned("support_chat")), []
+
+    @remembered
+    def answer(plan, way="own"):
+        asked.append(way)
+        return language.say("month {first:.0f}", first=len(asked))
+
+    assert answer(made) is answer(made) and answer(made, "rent") == "month 2"
+    with language.speaking("zh"):
+        assert answer(made) == "第 3 个月"
+    assert answer(made) == "month 1" and answer(replace(made)) == "month 4"
+    assert asked == ["own", "rent", "own", "own"]
+
+
 # -- percentiles, odds, regret -------------------------------------------------------------------
 
 
@@ -204,9 +259,9 @@ def test_more_draws_change_little(planned):
 def test_ten_thousand_draws_of_ten_options_take_less_than_a_second(planned):
     made = planned("agent_platform")
     times = []
-    for _ in range(3):  # the machine may be busy
+    for seed in (11, 12, 13):  # the machine may be busy
         start = time.process_time()
-        result = uncertainty.outcome(made, size=10_000, most=10)
+        result = uncertainty.outcome(made, size=10_000, seed=seed, most=10)
         times.append(time.process_time() - start)
     assert result.total.shape == (10, 10_000)
     assert min(times) < 1.0
@@ -218,13 +273,15 @@ def test_ten_thousand_draws_of_ten_options_take_less_than_a_second(planned):
 def test_crossings_by_hand():
     values = np.linspace(-2, 3, 11)
 
-    def ahead(x):
-        return x**2 - 1.7
+    def ahead(tried):
+        square, above, rising = tried
+        return np.concatenate([square**2 - 1.7, above**2 + 1.7, 7 * rising - 3])
 
-    found = switching.crossings(values, ahead(values), ahead)
-    assert [up for _, up in found] == [False, True]
+    found, never, one = switching.crossings([values, values[:5], values], ahead)
+    assert [up for _, up in found] == [False, True] and never == []
     assert_allclose([value for value, _ in found], [-(1.7**0.5), 1.7**0.5], atol=1e-3)
-    assert switching.crossings(values, np.ones(11), ahead) == []
+    assert_allclose(one, [(3 / 7, True)], atol=1e-3)
+    assert switching.crossings([values], lambda tried: np.ones(11)) == [[]]
 
 
 @pytest.mark.parametrize("name", TEAMS)
