@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from planner import display, inputs, words
+from planner import display, inputs, prices, words
 from planner.language import say, term
 from planner.phrases import day, money
 from planner.plan import Plan
@@ -39,6 +39,7 @@ WHOLE = {
 }
 FIRST = "This is the first report of this team."
 SAME = "Nothing that this report depends on has changed since the one of {date}."
+LAPSED = "{what} has become stale, after {limit:.0f} days; ask for a quote before signing"
 SINCE = "**Since the report of {date}:**"
 MORE = "and {number} more"
 STAYS = "The decision stays the same: {decision}."
@@ -162,6 +163,9 @@ def since(plan: Plan, known: tuple[dict, dict] | None) -> display.Shown:
     records = (plan.catalogue.servers, plan.catalogue.models, plan.catalogue.devices)
     names = {id: record.name for kind in records for id, record in kind.items()}
     changes = between(before, json.loads(json.dumps(inputs.of(plan.team, plan.catalogue))), names)
+    found = prices.validity(plan)
+    if found and inputs.lapsed(summary, plan.made):
+        changes.append(Change("price", say(LAPSED, what=found["what"], limit=found["limit"])))
     date = day(summary["date"])
     if not changes:
         return display.text(say(SAME, date=date))

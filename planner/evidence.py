@@ -257,6 +257,7 @@ def summary(plan: Plan, outcome: uncertainty.Outcome | None = None) -> display.S
     values = {
         "team": team.name,
         "date": plan.made.isoformat(),
+        "valid_until": (prices.validity(plan) or {}).get("until"),
         "buy": words.decision(plan),
         "three_year_cost": None,
         "years": team.growth.years,

@@ -8,6 +8,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Iterator, Mapping
+from datetime import date
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -118,6 +119,26 @@ def digest(inputs: Mapping) -> str:
     False
     """
     return _hash(json.dumps(inputs, sort_keys=True, ensure_ascii=False).encode("utf-8", "replace"))
+
+
+def lapsed(summary: Mapping, today: date) -> bool:
+    """
+    Whether the deciding price has become stale since a report was made, so that it says too much.
+
+    Parameters
+    ----------
+    summary : mapping
+        Of the report: the `date` it was made and `valid_until`, if it has one.
+    today : date
+
+    Examples
+    --------
+    >>> made = {"date": "2026-11-24", "valid_until": "2026-11-30"}
+    >>> lapsed(made, date(2026, 11, 30)), lapsed(made, date(2026, 12, 1))
+    (False, True)
+    """
+    until = summary.get("valid_until")
+    return isinstance(until, str) and str(summary["date"]) <= until < today.isoformat()
 
 
 def _hash(content: bytes) -> str:

@@ -54,13 +54,22 @@ def _row(folder: Path, known: Mapping) -> dict:
         "error": clean(known.get("error", "")),
         "date": made.isoformat() if made else "",
         "written": day(made.isoformat()) if made else "",
-        "review": (made + REVIEW).isoformat() if made else "",
+        "review": _review(made, summary),
         "decision": clean(summary.get("buy", "")),
         "cost": run_record.cost(cost),
         "range": _range(cost),
         "amount": cost["mid"] if isinstance(cost.get("mid"), int | float) else "",
         "documents": [name for name in DOCUMENTS if (folder / name).is_file()],
     }
+
+
+def _review(made, summary):
+    """Every quarter, and when the price that decides becomes stale."""
+    if made is None:
+        return ""
+    until = _date(summary.get("valid_until"))
+    due = made + REVIEW
+    return (min(due, until) if until and until >= made else due).isoformat()
 
 
 def _range(cost):

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 
 from tqdm import tqdm
@@ -92,6 +93,7 @@ def run(
                     continue
                 digest, known = inputs.digest(found["inputs"]), placement.summary(at)
                 same = known is not None and known.get("inputs") == digest
+                same = same and not inputs.lapsed(known, date.today())
                 if same and not force and not only_failed:
                     _add(record, at.name, "unchanged", known, digest=digest)
                 else:

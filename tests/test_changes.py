@@ -76,6 +76,9 @@ def test_since_says_what_changed_and_what_became_of_the_decision(planned, known)
     text = changes.since(plan, (before, summary)).data["text/markdown"]
     assert "Demand: workload\\.users from 50 to 60" in text
     assert "rent a \\*castle\\*; now it is to buy" in text and "from 1,000 USD to" in text
+    lapsed = {**summary, "valid_until": "2026-10-02"}
+    text = changes.since(plan, (known, lapsed)).plain
+    assert "has become stale, after" in text and "Nothing" not in text
     same = changes.since(plan, (known, summary)).plain
     assert same == "Nothing that this report depends on has changed since the one of 2026-10-01."
 
@@ -100,6 +103,15 @@ def test_the_page_of_all_teams_lists_links_and_escapes(tmp_path):
     assert "2026-12-31" in page and "failed" in page
     assert not re.search(r"(src|href)=\"(https?:)?//", page)
     assert [p.name for p in tmp_path.glob(".index*")] == []
+
+
+def test_a_price_that_decides_brings_the_review_forward(tmp_path):
+    for name, until in (("soon", "2026-10-20"), ("late", "2027-02-01"), ("past", "2026-09-01")):
+        (tmp_path / name).mkdir()
+        summary = {"team": name, "date": "2026-10-01", "valid_until": until}
+        (tmp_path / name / "summary.json").write_text(json.dumps(summary))
+    due = {row["name"]: row["review"] for row in overview.rows(tmp_path)}
+    assert due == {"soon": "2026-10-20", "late": "2026-12-31", "past": "2026-12-31"}
 
 
 def test_a_folder_without_runs_makes_an_empty_page(tmp_path):

@@ -365,6 +365,10 @@ def test_only_what_changed_is_made_again(tmp_path):
     assert statuses(force=True) == ["rendered", "rendered"]
     (tmp_path / "out" / "b" / "report.pdf").unlink()
     assert statuses() == ["unchanged", "rendered"]
+    summary = tmp_path / "out" / "b" / "summary.json"
+    lapsed = json.loads(summary.read_text()) | {"date": "2026-01-01", "valid_until": "2026-01-02"}
+    summary.write_text(json.dumps(lapsed))
+    assert statuses() == ["unchanged", "rendered"]  # the price that decided has become stale
     (tmp_path / "out" / "a" / "report.pdf").unlink()
     assert statuses(only_failed=True) == ["rendered"]
     (tmp_path / "out" / "a" / "summary.json").write_text("[")
