@@ -15,6 +15,7 @@ import jinja2
 from planner import run_record
 from planner.display import clean
 from planner.phrases import day
+from planner.team import APART
 
 TEMPLATES = Path(__file__).parent / "templates"
 REVIEW = timedelta(days=91)  # the reports themselves ask for one every quarter
@@ -39,7 +40,7 @@ def rows(out: Path) -> list[dict]:
     """
     known = run_record.last(out)
     folders = {path.parent.name for path in out.glob("*/summary.json")}
-    names = sorted((set(known) | folders) - {"example", PORTFOLIO})
+    names = sorted((set(known) | folders) - APART)
     return [_row(out / name, known.get(name, {})) for name in names]
 
 

@@ -22,7 +22,6 @@ from planner.report import NOTEBOOK, ReportError
 from planner.run_record import Record
 
 LARGEST = 1_000_000  # of a team file [B]
-RESERVED = ("portfolio", "example")  # folders of reports that are no team's
 
 
 def run(
@@ -133,7 +132,7 @@ def _asked(path: Path, limits: Mapping, catalogue, record: Record) -> dict | Non
     """The job of a team, or None where its file is no use."""
     name = report.slug(path.stem)
     try:
-        if name in RESERVED:
+        if name in teams.APART:
             raise ReportError(
                 f"{path.name}: reports/{name} is not a team's folder; rename the file"
             )

@@ -26,9 +26,8 @@ MADE = "# Made in notebook {notebook} on {day}, from the team {base}."
 MARK = "# Made in notebook "
 LONGEST = 60  # characters of a name
 # What an operating system or the workbook keeps for itself; the example report is committed.
-RESERVED = {"con", "prn", "aux", "nul", "example", "portfolio"} | {
-    f"{port}{number}" for port in ("com", "lpt") for number in range(10)
-}
+RESERVED = {"con", "prn", "aux", "nul"} | teams.APART
+RESERVED |= {f"{port}{number}" for port in ("com", "lpt") for number in range(10)}
 UNITS = {
     "calls_per_day": "calls a day", "busiest_hour_share": "of the day's calls",
     "days_per_year": "days on which calls come", "prompt_tokens": "tokens, mean",

@@ -31,6 +31,7 @@ from planner.demand import (
 )
 
 TEAMS = Path(__file__).resolve().parent.parent / "data" / "teams"
+APART = {"example", "portfolio"}  # folders of reports that are no team's
 LARGEST = 2**18  # of a team file; those here have 2,000 bytes [B]
 DEEPEST = 200  # full stops of one line: the time and memory of a dotted key grow by its square
 SAID = 20  # problems of one file that are told
