@@ -1,6 +1,7 @@
-"""Requests that others release, the first to come in front: a heap for `scheduler`, compiled.
+"""Orders of requests for `scheduler`, compiled: a heap, and lists that any may leave at once.
 
-Place 0 of the array holds their number, the heap begins at place 1.
+Those that others release are in a heap, the first to come in front: place 0 of the array holds
+their number, the heap begins at place 1. In a list each names the one before and the one after it.
 """
 
 import zlib
@@ -57,3 +58,23 @@ def pop(release):
         _swap(release, i, below)
         i = below
     return first
+
+
+@inlined
+def link(calls, newest, r):
+    """Add a request to the list whose newest is given, -1 for none; the newest from now on."""
+    calls[r].older, calls[r].newer = newest, -1
+    if newest >= 0:
+        calls[newest].newer = r
+    return r
+
+
+@inlined
+def unlink(calls, r):
+    """Take a request out of its list; those before and after it, -1 for none."""
+    before, after = calls[r].older, calls[r].newer
+    if before >= 0:
+        calls[before].newer = after
+    if after >= 0:
+        calls[after].older = before
+    return before, after

@@ -172,12 +172,15 @@ class Replica:
     def slower(self, step: float, prefill: float) -> Replica:
         """The same with factors on every decode step and prefill. [1]"""
         engine, calls = self.engine, self.calls
+        work = after = calls.work * prefill
+        if calls.work_after is not calls.work:
+            after = calls.work_after * prefill
         return replace(
             self,
             engine=engine._replace(
                 step_time=engine.step_time * step, launch_time=engine.launch_time * prefill
             ),
-            calls=calls._replace(work=calls.work * prefill, work_after=calls.work_after * prefill),
+            calls=calls._replace(work=work, work_after=after),
             prefill=self.prefill * prefill,
         )
 
@@ -202,8 +205,9 @@ class Replica:
 
     def handling(self, done: simulation.Outcome) -> np.ndarray:
         """What the server adds to each first token of a run. [s]"""
-        found = done.hit >= self.calls.history
-        work = np.where(found, self.calls.work_after, self.calls.work)
+        work, after = self.calls.work, self.calls.work_after
+        if after is not work:
+            work = np.where(done.hit >= self.calls.history, after, work)
         running = done.running_time.sum() / max(done.busy.sum(), 1e-12)
         wait = serving.server_wait(self.served, 0, self.engine, running, work)
         return self.request_time + wait * (done.admitted > done.arrival)
@@ -227,7 +231,7 @@ class Replica:
         done = self.at(load)
         ttft, tpot, rate = latencies(done, self.calls.output, self.handling(done))
         busy = max(done.busy.sum(), 1e-12)
-        span = np.nanmax(done.finished) - np.nanmin(done.arrival)
+        span = np.fmax.reduce(done.finished) - np.fmin.reduce(done.arrival)
         blocks = self.engine.blocks
         closed = np.isfinite(self.think_time)
         rate = rate if closed else load  # sessions that are slow call later, but do call
@@ -265,12 +269,20 @@ def latencies(done: simulation.Outcome, output: np.ndarray, handling: np.ndarray
     rate : float
         Calls that arrived in that time. [1/s]
     """
-    begin, end = quantiles(done.arrival[~np.isnan(done.arrival)], [WARM_UP, 1 - COOL_DOWN])
+    came = ~np.isnan(done.arrival)
+    arrival = done.arrival if came.all() else done.arrival[came]
+    begin, end = quantiles(arrival, [WARM_UP, 1 - COOL_DOWN])
     counted = (done.arrival >= begin) & (done.arrival <= end) & ~np.isnan(done.finished)
-    ttft = (done.first_token - done.arrival + handling)[counted]
-    several = counted & (output > 1)
-    tpot = (done.finished - done.first_token)[several] / (output[several] - 1)
-    return ttft, tpot, counted.sum() / max(end - begin, 1e-12)
+    rows = np.flatnonzero(counted)
+    rate = len(rows) / max(end - begin, 1e-12)
+    if len(rows) and rows[-1] - rows[0] == len(rows) - 1:  # a slice is not copied
+        rows = slice(rows[0], rows[-1] + 1)
+    first, tokens = done.first_token[rows], output[rows]
+    ttft = first - done.arrival[rows] + (handling[rows] if np.ndim(handling) else handling)
+    decode, several = done.finished[rows] - first, tokens > 1
+    if not several.all():
+        decode, tokens = decode[several], tokens[several]
+    return ttft, decode / (tokens - 1), rate
 
 
 def quantiles(values: np.ndarray, shares: list[float]) -> np.ndarray:
@@ -298,7 +310,9 @@ def quantiles(values: np.ndarray, shares: list[float]) -> np.ndarray:
     place = (len(values) - 1) * np.asarray(shares, dtype=float)
     low = place.astype(np.intp)
     both = np.concatenate([low, np.minimum(low + 1, len(values) - 1)])
-    below, above = np.partition(values, both)[both].reshape(2, -1)
+    if not (values[1:] >= values[:-1]).all():  # as those of arrivals are
+        values = np.partition(values, both)
+    below, above = values[both].reshape(2, -1)
     part, apart = place - low, above - below
     return np.where(part >= 0.5, above - apart * (1 - part), below + apart * part)
 
@@ -340,7 +354,7 @@ def saturated(engine: simulation.Engine, calls: np.ndarray) -> tuple[float, str]
     ----------
     engine : simulation.Engine
         Of the replica.
-    calls : ndarray of simulation.CALL
+    calls : ndarray of simulation.ASKED
         From `simulation.prepared`; what a session finds in the cache is found.
 
     Returns

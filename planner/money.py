@@ -64,23 +64,21 @@ def owned(judged: pd.DataFrame, team: Team, catalogue: Catalogue, terms: Terms) 
         results[case] = working, table
     working, table = results[""]
     spare = team.policy.spare_replicas + team.policy.spare_servers * per_server
-    priced = judged.assign(
-        sourcing="own",
-        provider="",
-        contract=team.policy.purchase,
-        working=working[:, -1],
-        working_high=results["_high"][0][:, -1],
-        replicas=working[:, -1] + spare,
-        servers=table["owned"][:, -1],
-        price=row["price"],
-    )
-    priced["devices"] = priced["replicas"] * priced["n_devices"]
-    priced["total_low"] = results["_low"][1]["total"]
-    priced["total_high"] = results["_high"][1]["total"]
-    priced["servers_high"] = results["_high"][1]["owned"][:, -1]
-    for year, owned_then in enumerate(table["owned"].T, 1):
-        priced[f"servers_{year}"] = owned_then
-    return _with_lines(priced, table)
+    replicas = working[:, -1] + spare
+    numbers = {
+        "working": working[:, -1],
+        "working_high": results["_high"][0][:, -1],
+        "replicas": replicas,
+        "servers": table["owned"][:, -1],
+        "price": row["price"],
+        "devices": replicas * judged["n_devices"].to_numpy(),
+        "total_low": results["_low"][1]["total"],
+        "total_high": results["_high"][1]["total"],
+        "servers_high": results["_high"][1]["owned"][:, -1],
+        **{f"servers_{year}": then for year, then in enumerate(table["owned"].T, 1)},
+    }
+    priced = judged.assign(sourcing="own", provider="", contract=team.policy.purchase)
+    return _with_lines(priced, table, numbers)
 
 
 def rented(judged: pd.DataFrame, team: Team, catalogue: Catalogue, terms: Terms) -> pd.DataFrame:
@@ -105,10 +103,10 @@ def rented(judged: pd.DataFrame, team: Team, catalogue: Catalogue, terms: Terms)
     keys = ["model_id", "weight_format", "engine", "device_id", "tp"]
     keys += ["contract"] if "contract" in judged else []
     offered = (judged["kind"] == "gpu") & judged["device_id"].isin(list(offers))
-    rows = judged[offered & ~judged.duplicated(keys)]
+    rows = judged[offered & ~judged.duplicated(keys)].reset_index(drop=True)
     if "contract" not in rows:
-        rows = pd.concat([rows.assign(contract=contract) for contract in CONTRACTS])
-    rows = rows.reset_index(drop=True)
+        contracts = np.repeat(CONTRACTS, len(rows))
+        rows = pd.concat([rows] * len(CONTRACTS), ignore_index=True).assign(contract=contracts)
     if rows.empty:
         return rows
     place, devices = pd.factorize(rows["device_id"])
@@ -125,20 +123,20 @@ def rented(judged: pd.DataFrame, team: Team, catalogue: Catalogue, terms: Terms)
     working, table, rent = results[""]
     names = np.array([[f"{o.tier} cloud{end}" for end in ("", ", reserved")] for o in listed])
     discount = np.where(reserved, terms("rental_reserved_discount"), 0.0)
-    priced = rows.assign(
-        sourcing="rent",
-        provider=names[place, reserved.astype(int)],
-        server_id="",
-        working=working[:, -1],
-        working_high=results["_high"][0][:, -1],
-        replicas=working[:, -1] + spare,
-        servers=np.nan,
-        price=rent * (1 - discount),
-    )
-    priced["devices"] = priced["replicas"] * priced["n_devices"]
-    priced["total_low"] = results["_low"][1]["total"]
-    priced["total_high"] = results["_high"][1]["total"]
-    return _with_lines(priced, table)
+    replicas = working[:, -1] + spare
+    numbers = {
+        "working": working[:, -1],
+        "working_high": results["_high"][0][:, -1],
+        "replicas": replicas,
+        "servers": np.full(len(rows), np.nan),
+        "price": rent * (1 - discount),
+        "devices": replicas * rows["n_devices"].to_numpy(),
+        "total_low": results["_low"][1]["total"],
+        "total_high": results["_high"][1]["total"],
+    }
+    provider = names[place, reserved.astype(int)]
+    priced = rows.assign(sourcing="rent", provider=provider, server_id="")
+    return _with_lines(priced, table, numbers)
 
 
 def rental_offers(catalogue: Catalogue) -> dict:
@@ -262,11 +260,13 @@ def machine(server) -> dict:
     }  # fmt: skip
 
 
-def _with_lines(priced, table):
-    """Add total, npv and every line of every year, in the place of older ones."""
+def _with_lines(priced, table, numbers=None):
+    """Add numbers, total, npv and every line of every year, in the place of older ones."""
     shape = table["yearly"].shape
+    numbers = {**(numbers or {}), "total": table["total"], "npv": table["npv"]}
     lines = [np.broadcast_to(table.get(name, 0.0), shape).T for name in LINES]
-    names = ["total", "npv", *(f"{name}_{year + 1}" for name in LINES for year in range(shape[-1]))]
-    values = np.vstack([table["total"], table["npv"], *lines])
+    names = [*numbers, *(f"{name}_{year + 1}" for name in LINES for year in range(shape[-1]))]
+    values = np.vstack([*numbers.values(), *lines])
     paid = pd.DataFrame(values.T, priced.index, names)  # as one block, which is quicker than many
-    return pd.concat([priced.drop(columns=names, errors="ignore"), paid], axis=1)
+    older = [name for name in names if name in priced]
+    return pd.concat([priced.drop(columns=older) if older else priced, paid], axis=1)

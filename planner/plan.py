@@ -19,6 +19,7 @@ from planner.terms import Terms
 
 SIMULATED = 20  # distinct replicas whose load the event simulation decides, at least
 CLOSE = 0.02  # costs that differ by less are equal: prices are not known better than that
+BLOCK = 64  # points of a Pareto front that are compared with all others at once
 CRITERIA = ["certain", "npv", "quality", "bits"]  # what `choice` looks at
 # The order in which limits are tried; the last one that an option reaches is the one it shows.
 ORDER = ("policy", "quality", "memory", "kv_cache", "ttft", "tpot", "load", "budget", "none")
@@ -151,11 +152,11 @@ def plan(
         money.apis(team, catalogue, terms, scores),
         money.nothing(team, terms),
     ]
-    table = _rank(_final_limits(_joined(priced, catalogue), team))
+    table = _final_limits(_joined(priced, catalogue), team)
     if simulate:
         table = _simulated(table, judged, team, catalogue, terms)
     return Plan(
-        team, catalogue, table, pd.concat([refused_models, refused_servers]), terms,
+        team, catalogue, _rank(table), pd.concat([refused_models, refused_servers]), terms,
         made or date.today(), time.perf_counter() - start,
     )  # fmt: skip
 
@@ -179,8 +180,10 @@ def _joined(parts, catalogue):
 def _simulated(table, judged, team, catalogue, terms):
     """Let the simulation decide the best options, price them again, until the best are decided."""
     for turn in count():  # every turn decides at least one more
-        good = table[["sourcing", "decided_by", *CRITERIA, *sizing.KEYS]]
-        good = good[(table["limit"] == "none") & table["sourcing"].isin(["own", "rent"])]
+        good = table["limit"].eq("none") & table["sourcing"].isin(["own", "rent"])
+        rows = _order(table)
+        rows = rows[good.to_numpy()[rows]]
+        good = table[["sourcing", "decided_by", *CRITERIA, *sizing.KEYS]].iloc[rows]
         open_ = good[good["decided_by"] != "simulation"]
         # what would be recommended, and what is cheapest, must not rest on a formula
         best = {good.index[0], choice(good).name} if len(good) else set()
@@ -198,17 +201,17 @@ def _simulated(table, judged, team, catalogue, terms):
         again = _updated(judged, decided)
         stale = _same(table, decided) >= 0
         parts = [table[~stale], *_priced(again, team, catalogue, terms)]
-        table = _rank(_final_limits(_joined(parts, catalogue), team))
-    return table
+        table = _final_limits(_joined(parts, catalogue), team)
 
 
 def _same(table, decided):
     """Which row of those decided each row of a table is of the same replica as; -1 for none."""
-    keys = sizing.KEYS
     few = np.flatnonzero(table["pool_bytes"].isin(decided["pool_bytes"]))
-    known = pd.MultiIndex.from_frame(decided[keys])
+    known = zip(*(decided[key].tolist() for key in sizing.KEYS), strict=True)
+    known = {key: row for row, key in enumerate(known)}
+    asked = zip(*(table[key].iloc[few].tolist() for key in sizing.KEYS), strict=True)
     place = np.full(len(table), -1)
-    place[few] = known.get_indexer(pd.MultiIndex.from_frame(table[keys].iloc[few]))
+    place[few] = [known.get(key, -1) for key in asked]
     return place
 
 
@@ -238,11 +241,16 @@ def _final_limits(table, team):
     return table.assign(limit=limit, certain=(limit == "none") & (held | sure))
 
 
-def _rank(table):
+def _order(table):
+    """Rows as they are ranked: by the limit that they reached, then by cost."""
     reached = pd.Index(ORDER).get_indexer(table["limit"])
-    keys = -table["quality"], table["missing_bytes"], table["npv"], -reached  # the last comes first
-    table = table.iloc[np.lexsort(keys)].reset_index(drop=True)
-    feasible = table[: np.count_nonzero(reached == ORDER.index("none"))]
+    last = -table["quality"], table["missing_bytes"], table["npv"], -reached  # the last comes first
+    return np.lexsort(last)
+
+
+def _rank(table):
+    table = table.iloc[_order(table)].reset_index(drop=True)
+    feasible = table[: np.count_nonzero(table["limit"] == "none")]
     rank, pareto = np.zeros(len(table), int), np.zeros(len(table), bool)
     rank[: len(feasible)] = np.arange(1, len(feasible) + 1)
     pareto[: len(feasible)] = front(
@@ -274,7 +282,14 @@ def front(*criteria: np.ndarray) -> np.ndarray:
     on_front = np.zeros(len(points), bool)
     open_ = np.lexsort(points.T[::-1])  # a row can only be beaten by one that comes before it
     while open_.size:
-        first = points[open_[0]]
-        on_front[open_[(points[open_] == first).all(axis=1)]] = True
-        open_ = open_[(points[open_] < first).any(axis=1)]
+        first, open_ = open_[:BLOCK], open_[BLOCK:]
+        first = first[~_beaten(points[first], points[first])]
+        on_front[first] = True
+        open_ = open_[~_beaten(points[open_], points[first])]
     return on_front
+
+
+def _beaten(points, by):
+    """Which points another one is no worse than in anything and better in something."""
+    points = points[:, None]
+    return ((by <= points).all(axis=-1) & (by < points).any(axis=-1)).any(axis=-1)

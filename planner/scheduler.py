@@ -9,10 +9,12 @@ sequences it has. Compiled at first use, then read from the cache on disk.
 import numpy as np
 from numba import njit
 
-from planner.heap import PLAIN, SOURCE, inlined, pop, push
+from planner.heap import PLAIN, SOURCE, inlined, link, pop, push, unlink
 
 NONE, POOL = -1, -2  # no successor; the next request of the pool that nobody has asked yet
 ENDLESS = 1 << 60
+# an end and whose it is are one number, half as much to move: 2^26 requests, 2^37 steps
+BITS, WHO = 26, (1 << 26) - 1
 
 
 @inlined
@@ -22,10 +24,12 @@ def _blocks(tokens, shift):
 
 
 @inlined
-def _steps_until(engine, n, context, most, room):
+def _steps_until(engine, here, n, context, most, room):
     """Steps of n sequences, at most `most` and none begun after `room` seconds; and their time."""
     row, contexts = engine.step_time[n - 1], engine.contexts
-    steps, spent, cell = 0, 0.0, 0
+    steps, spent, cell = 0, 0.0, here.cell  # where the last step was, which is not far
+    while cell > 0 and context < contexts[cell]:
+        cell -= 1
     while steps < most and spent < room:
         while cell < len(contexts) - 2 and context >= contexts[cell + 1]:
             cell += 1
@@ -46,20 +50,17 @@ def _steps_until(engine, n, context, most, room):
             many = j
             total = many * first + slope * 0.5 * many * (many - 1.0)
         steps, spent, context = steps + many, spent + total, context + many
+    here.cell = cell
     return steps, spent
 
 
 @inlined
 def _forget(calls, here, r):
     """Take what an ended request left out of the list of what may be found again."""
-    before, after = calls[r].older, calls[r].newer
-    if before >= 0:
-        calls[before].newer = after
-    else:
+    before, after = unlink(calls, r)
+    if before < 0:
         here.oldest = after
-    if after >= 0:
-        calls[after].older = before
-    else:
+    if after < 0:
         here.newest = before
     calls[r].left = 0
 
@@ -77,14 +78,28 @@ def _overwrite(calls, here, blocks, shift):
 
 
 @inlined
-def _decode(here, phase, call):
-    """A request's prompt is computed: it decodes."""
-    here.decoding += 1
+def _drop(calls, here, r):
+    """A request runs no more."""
+    before, after = unlink(calls, r)
+    if after < 0:
+        here.last = before
+    here.running -= 1
+
+
+@inlined
+def _decode(here, phase, ends, call, r, output):
+    """A request's prompt is computed: it decodes. Who ends next stands last, the older behind."""
     here.context += call.held
     call.held -= here.steps
     call.generated -= here.steps
     phase[call.held & (len(phase) - 1)] += 1
-    here.soonest = min(here.soonest, call.output - call.generated)
+    i, end = here.decoding, output - call.generated
+    while i > 0 and ends[i - 1] <= (end << BITS | WHO):
+        ends[i] = ends[i - 1]
+        i -= 1
+    ends[i] = end << BITS | r
+    here.decoding += 1
+    here.soonest = min(here.soonest, end)
 
 
 @inlined
@@ -100,15 +115,20 @@ def _leave(here, phase, call):
 @inlined
 def _preempt(state, q, shift):
     """The newest running request gives its cache back and waits in front."""
-    here = state.replicas[q]
-    here.running -= 1
-    r = state.place[q, here.running]
+    here, ends = state.replicas[q], state.ends[q]
+    r = here.last
     call = state.calls[r]
-    if here.decoding > here.running:
+    if here.decoding == here.running:
         _leave(here, state.phase[q], call)
+        i = 0
+        while ends[i] & WHO != r:
+            i += 1
+        for j in range(i, here.decoding):
+            ends[j] = ends[j + 1]
+    _drop(state.calls, here, r)
     here.used -= _blocks(call.held, shift)
     call.held = 0
-    call.preemptions += 1
+    state.preemptions[r] += 1
     call.behind = here.head
     here.head = r
     if here.waiting == 0:
@@ -117,13 +137,13 @@ def _preempt(state, q, shift):
 
 
 @inlined
-def _prefill(here, call, curve, chunk, shift):
+def _prefill(here, call, asked, hit, curve, chunk, shift):
     """Compute the prompt tokens that come next; their share of the whole prompt's work."""
-    prompt, begin = float(call.prompt), call.held
-    if call.hit >= call.history:
-        start, work = float(call.history), call.work_after
+    prompt, begin = float(asked.prompt), call.held
+    if hit >= asked.history:
+        start, work = float(asked.history), asked.work_after
     else:
-        start, work = float(call.cached), call.work
+        start, work = float(asked.cached), asked.work
     whole = (prompt - start) * (1.0 + curve * (prompt + start))
     here.used += _blocks(begin + chunk, shift) - _blocks(begin, shift)
     here.prefilled += chunk
@@ -138,60 +158,57 @@ def _admit(state, engine, q, budget, shift):
     calls, here, work = state.calls, state.replicas[q], 0.0
     while budget > 0 and here.running < len(engine.step_time) and here.waiting > 0:
         r = here.head
-        call = calls[r]
-        total = call.prompt + call.generated
-        ended = call.predecessor
-        found = call.cached
+        call, asked = calls[r], state.asked[r]
+        total = asked.prompt + call.generated
+        ended = asked.predecessor
+        found = asked.cached
         if ended >= 0:
-            found = max(found, min(call.history, calls[ended].left))
+            found = max(found, min(asked.history, calls[ended].left))
         chunk = min(total - found, budget)
-        asked = total if engine.whole_prompt else found + chunk
-        if engine.blocks > 0 and _blocks(asked, shift) > engine.blocks - here.used:
+        room = total if engine.whole_prompt else found + chunk
+        if engine.blocks > 0 and _blocks(room, shift) > engine.blocks - here.used:
             break
         if ended >= 0 and calls[ended].left > 0:
             here.kept -= calls[ended].left >> shift
             _forget(calls, here, ended)
         here.head = call.behind
         here.waiting -= 1
-        state.place[q, here.running] = r
+        here.last = link(calls, here.last, r)
         here.running += 1
-        if np.isnan(call.admitted):
-            call.admitted = here.clock
-        call.hit = found
+        if np.isnan(state.admitted[r]):
+            state.admitted[r] = here.clock
+        state.hit[r] = found
         call.held = found
         call.todo = total - found
         here.used += _blocks(found, shift)
-        work += _prefill(here, call, engine.curvature, chunk, shift)
+        work += _prefill(here, call, asked, found, engine.curvature, chunk, shift)
         budget -= chunk
     return work
 
 
 @inlined
 def _finish(state, q, r, shift):
-    calls, here = state.calls, state.replicas[q]
+    calls, asked, here = state.calls, state.asked, state.replicas[q]
     call = calls[r]
-    call.finished = here.clock
+    state.finished[r] = here.clock
     here.used -= _blocks(call.held, shift)
-    following = call.successor
+    following = asked[r].successor
     if following == NONE:
         return False
-    if following >= 0 and calls[following].history > calls[following].cached:
+    if following >= 0 and asked[following].history > asked[following].cached:
         call.left = call.held >> shift << shift
         here.kept += call.left >> shift
-        call.older, call.newer = here.newest, -1
-        if here.newest >= 0:
-            calls[here.newest].newer = r
-        else:
+        if here.newest < 0:
             here.oldest = r
-        here.newest = r
+        here.newest = link(calls, here.newest, r)
     if following == POOL:
         following = state.pool[0]
-        while following < len(calls) and not np.isnan(calls[following].arrival):
+        while following < len(calls) and not np.isnan(state.arrival[following]):
             following += 1
         state.pool[0] = following + 1
         if following >= len(calls):
             return False
-    push(state.release, here.clock + calls[following].pause, following)
+    push(state.release, here.clock + asked[following].pause, following)
     return True
 
 
@@ -199,15 +216,15 @@ def _finish(state, q, r, shift):
 def _advance(state, engine, q, until, skip, shift):
     """Run a replica until its clock reaches `until`, it is idle, or an end releases a request."""
     calls, here = state.calls, state.replicas[q]
-    place, phase = state.place[q], state.phase[q]
-    inside = (1 << shift) - 1
+    phase, inside = state.phase[q], (1 << shift) - 1
     while here.clock < until and here.running + here.waiting > 0:
         # what runs: one token of each sequence, then the chunk of a prompt that was cut
         budget = engine.max_num_batched_tokens - here.decoding
         new, need, preempted = 0, phase[-here.steps & inside], False
         cut = here.running > here.decoding
         if cut:
-            call = calls[place[here.running - 1]]
+            last = here.last
+            call = calls[last]
             new = min(call.todo, budget)
             need += _blocks(call.held + new, shift) - _blocks(call.held, shift)
         while engine.blocks > 0 and need > engine.blocks - here.used:
@@ -216,7 +233,9 @@ def _advance(state, engine, q, until, skip, shift):
         decoding, context, work = here.decoding, here.context, 0.0
         here.used += phase[-here.steps & inside]
         if cut:
-            work += _prefill(here, call, engine.curvature, new, shift)
+            work += _prefill(
+                here, call, state.asked[last], state.hit[last], engine.curvature, new, shift
+            )
         if not preempted:
             work += _admit(state, engine, q, budget - new, shift)
         prefilling = decoding < here.running
@@ -224,7 +243,7 @@ def _advance(state, engine, q, until, skip, shift):
         steps, spent = 1, 0.0
         if prefilling or preempted or not skip:
             if decoding > 0:
-                _, spent = _steps_until(engine, decoding, context / decoding, 1, np.inf)
+                _, spent = _steps_until(engine, here, decoding, context / decoding, 1, np.inf)
             if prefilling:
                 spent += work * (engine.sharing if decoding > 0 else 1.0) + engine.launch_time
         else:
@@ -233,12 +252,14 @@ def _advance(state, engine, q, until, skip, shift):
                 free = engine.blocks - here.used
                 most = min(most, 1 + (free // decoding << shift))
             steps, spent = _steps_until(
-                engine, decoding, context / decoding, most, until - here.clock
+                engine, here, decoding, context / decoding, most, until - here.clock
             )
             if engine.blocks > 0:
-                here.used += decoding * ((steps - 1) >> shift)
-                for j in range(1, 1 + ((steps - 1) & inside)):
-                    here.used += phase[-(here.steps + j) & inside]
+                grown, more = decoding * ((steps - 1) >> shift), (steps - 1) & inside
+                before = -here.steps - 1
+                for at in range(len(phase)):  # of all, which is quicker than to stop somewhere
+                    grown += phase[at] * (((before - at) & inside) < more)
+                here.used += grown
         if engine.blocks > 0:
             _overwrite(calls, here, engine.blocks, shift)
             here.peak_blocks = max(here.peak_blocks, here.used)
@@ -252,45 +273,39 @@ def _advance(state, engine, q, until, skip, shift):
         here.decoded += steps * decoding
 
         changed = prefilling or here.steps >= here.soonest
-        if changed and _ended(state, q, decoding, shift):
+        if changed and _ended(state, q, shift):
             return True
     return False
 
 
 @inlined
-def _ended(state, q, decoding, shift):
+def _ended(state, q, shift):
     """Requests with all their tokens end, those with their first decode; is another released?"""
-    here, place, phase = state.replicas[q], state.place[q], state.phase[q]
-    ends = state.ends[q]
-    released, kept, soonest = False, 0, here.soonest
-    if here.steps >= soonest:
-        here.soonest = ENDLESS
-        for i in range(decoding):
-            end = ends[i]
-            if end > here.steps:
-                here.soonest = min(here.soonest, end)
-                place[kept], ends[kept] = place[i], end
-                kept += 1
-            else:
-                _leave(here, phase, state.calls[place[i]])
-                released |= _finish(state, q, place[i], shift)
-    else:
-        kept = decoding
-    for i in range(decoding, here.running):
-        r = place[i]
-        call = state.calls[r]
+    here, calls, released = state.replicas[q], state.calls, False
+    ends, phase = state.ends[q], state.phase[q]
+    if here.steps >= here.soonest:
+        while here.decoding > 0 and ends[here.decoding - 1] >> BITS <= here.steps:
+            r = ends[here.decoding - 1] & WHO
+            _leave(here, phase, calls[r])
+            _drop(calls, here, r)
+            released |= _finish(state, q, r, shift)
+        here.soonest = ends[here.decoding - 1] >> BITS if here.decoding > 0 else ENDLESS
+    prefilled, r = here.running - here.decoding, here.last
+    for _ in range(prefilled - 1):
+        r = calls[r].older
+    for _ in range(prefilled):
+        call, after = calls[r], calls[r].newer
         if call.todo == 0:
+            output = state.asked[r].output
             call.generated += 1
-            if np.isnan(call.first_token):
-                call.first_token = here.clock
-            if call.generated >= call.output:
+            if np.isnan(state.first_token[r]):
+                state.first_token[r] = here.clock
+            if call.generated >= output:
+                _drop(calls, here, r)
                 released |= _finish(state, q, r, shift)
-                continue
-            _decode(here, phase, call)
-            ends[kept] = call.output - call.generated
-        place[kept] = r
-        kept += 1
-    here.running = kept
+            else:
+                _decode(here, phase, ends, call, r, output)
+        r = after
     return released
 
 
@@ -299,17 +314,16 @@ def _fail(state, q, time):
     """A replica is lost: everything on it starts again elsewhere."""
     here = state.replicas[q]
     here.alive = 0
-    r = here.head
     for i in range(here.running + here.waiting):
         if i < here.running:
-            lost = state.place[q, i]
+            lost = here.last
+            here.last = state.calls[lost].older
         else:
-            lost, r = r, state.calls[r].behind
+            lost = here.head
+            here.head = state.calls[lost].behind
         push(state.release, time, lost)
-        call = state.calls[lost]
-        call.restarts += 1
-        call.first_token = np.nan
-        call.held, call.generated = 0, 0
+        state.restarts[lost] += 1
+        state.first_token[lost] = np.nan
     here.running, here.decoding, here.waiting, here.used, here.context = 0, 0, 0, 0, 0
     here.soonest = ENDLESS
     state.phase[q] = 0
@@ -330,12 +344,12 @@ def _route(replicas, wanted):
 
 @njit(cache=True, **PLAIN)
 def run(state, engine, opened, wanted, changes, skip, source=SOURCE):
-    calls, replicas, release = state.calls, state.replicas, state.release
+    calls, asked, replicas, release = state.calls, state.asked, state.replicas, state.release
     position, change, end, shift = 0, 0, len(opened), 0
     while (1 << shift) < engine.block_tokens:
         shift += 1
     while True:
-        time = calls[opened[position]].arrival if position < end else np.inf
+        time = state.arrival[opened[position]] if position < end else np.inf
         if release[0].call > 0:
             time = min(time, release[1].time)
         changing = change < len(changes) and changes[change, 0] <= time
@@ -362,18 +376,18 @@ def run(state, engine, opened, wanted, changes, skip, source=SOURCE):
         else:
             r = opened[position]
             position += 1
-        call = calls[r]
-        if np.isnan(call.arrival):
-            call.arrival = time
+        if np.isnan(state.arrival[r]):
+            state.arrival[r] = time
         q = _route(replicas, wanted[r])
-        total = call.prompt + call.output
+        total = asked[r].prompt + asked[r].output
         if q < 0 and change < len(changes):
             push(state.release, changes[change, 0], r)
             continue
         if q < 0 or (engine.blocks > 0 and _blocks(total, shift) > engine.blocks):
-            call.rejected = 1
+            state.rejected[r] = True
             continue
-        call.replica = q
+        state.replica[r] = q
+        calls[r].generated, calls[r].left = 0, 0
         here = replicas[q]
         if here.running + here.waiting == 0:
             here.clock = max(here.clock, time)

@@ -254,7 +254,9 @@ def closed(serving: Serving) -> Service:
     request_time = group.coefficient["request_time"]
     headroom = np.where(~static & (limit < FEW_SEQUENCES), FEW_UTILISATION, 1.0)
     alone = work + launch + request_time
-    return Service(law, keywords, alone, request_time, *_late(group, static, work), headroom)
+    steps, share = _late(group.coefficient, slice(None))
+    late = (np.where(static, 0.0, part) for part in (steps, share * work))
+    return Service(law, keywords, alone, request_time, *late, headroom)
 
 
 def batch_limit(serving: Serving) -> np.ndarray:
@@ -292,16 +294,15 @@ def engine(serving: Serving, i: int, step: float = 1.0, prefill: float = 1.0) ->
     window = float(group.profile.window[0])
     knots = [0.0, *contexts, *([window] if 0 < window < contexts[-1] else [])]
     contexts = np.unique(knots)
-    batches = np.arange(1, int(serving.places[i]) + 1)
-    n, k = np.meshgrid(batches, contexts, indexing="ij")
-    table = estimate.decode_step_time(group, n.reshape(1, -1), k.reshape(1, -1)).reshape(n.shape)
-    _, launch = estimate.prefill_parts(group, 1.0)
+    batches = np.arange(1, int(serving.places[i]) + 1)[:, None]
+    table = estimate.decode_step_time(group, batches, contexts[None])
+    work, launch = estimate.prefill_parts(group, load.prompt_tokens * np.array([[1.0, 2.0]]))
     return simulation.Engine(
         table * step,
         contexts,
-        float(launch[0]) * prefill,
+        float(launch[0, 0]) * prefill,
         1.0 if static else float(group.coefficient["prefill_sharing"][0]),
-        _curvature(group, load.prompt_tokens),
+        _curvature(*work[0].tolist(), load.prompt_tokens),
         STATIC_STEP_TOKENS if static else STEP_TOKENS,
         0 if static else int(serving.tokens[i] // BLOCK_TOKENS),
         BLOCK_TOKENS,
@@ -337,18 +338,18 @@ def server_wait(
     wait : ndarray
         Beside ``request_time``; 0 for fixed slots. [s]
     """
+    if serving.static[i]:
+        return np.zeros(len(work))
     row = engine.step_time[min(max(round(running), 1), len(engine.step_time)) - 1]
     step = np.interp(serving.context, engine.contexts, row)
-    steps, later = _late(serving.group, serving.static, 1.0)
-    return steps[i] * step + later[i] * work
+    steps, share = _late(serving.group.coefficient, i)
+    return steps * step + share * work
 
 
-def _late(group, static, work):
-    """Steps, and prefill time, that a first token waits for after its prefill has begun."""
-    known = group.coefficient
-    steps = np.maximum(known["steps_waited"] - SIMULATED_STEPS, 0.0)
-    share = 1.0 - np.minimum(known["prefill_sharing"], 1.0)
-    return np.where(static, 0.0, steps), np.where(static, 0.0, share * work)
+def _late(known, i):
+    """Steps, and share of its prefill, that a first token waits for once its prefill has begun."""
+    steps = np.maximum(known["steps_waited"][i] - SIMULATED_STEPS, 0.0)
+    return steps, 1.0 - np.minimum(known["prefill_sharing"][i], 1.0)
 
 
 def _attention(group, prompt, fresh):
@@ -360,9 +361,8 @@ def _attention(group, prompt, fresh):
     return (ratio - 2) / (4 - ratio)
 
 
-def _curvature(group, prompt):
+def _curvature(short, long, prompt):
     """How much faster than its length the work of a prompt grows: attention's share. [1/token]"""
-    short, long = estimate.prefill_parts(group, np.array([[prompt, 2 * prompt]]))[0][0].tolist()
     ratio = min(max(long / short, 2.0), 3.5)
     return (ratio - 2) / (prompt * (4 - ratio))
 

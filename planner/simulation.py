@@ -140,32 +140,45 @@ def _record(times, counts):
     return np.dtype([*((x, "f8") for x in times.split()), *((x, "i8") for x in counts.split())])
 
 
-# `left` in the cache for a successor by an ended request, in a list from `older` to `newer`;
-# `behind` it waits another; `todo`: prompt tokens still to compute; `held` in the cache and
-# `generated`: tokens, in decode less the steps of the replica
-CALL = _record(
-    "arrival work work_after pause admitted first_token finished",
-    "prompt output cached history successor predecessor replica preemptions restarts hit rejected "
-    "left older newer behind todo held generated",
+# what is asked, read only: `prepared` makes it once for many runs
+ASKED = _record(
+    "arrival work work_after pause", "prompt output cached history successor predecessor"
 )
-# `context`: tokens in the cache of all that decode; `soonest`: steps after which one of them ends;
-# blocks `used` by who runs, and `kept` of who has ended, the oldest overwritten first
+# `behind` it waits another; `todo`: prompt tokens still to compute; `held` in the cache and
+# `generated`: tokens, in decode less the steps of the replica; `left` in the cache for a successor
+# by an ended request. Who runs is in a list from `older` to `newer`, so is who has left something.
+# Written when a request comes, not before.
+CALL = _record("", "behind todo held generated left older newer")
+# `last` of the list of who runs: only it may be prefilled in part; `context`: tokens in the cache
+# of all that decode; `soonest`: steps after which one of them ends; blocks `used` by who runs, and
+# `kept` of who has ended, the oldest overwritten first; `cell` of the step table between whose
+# contexts the last step was
 REPLICA = _record(
     "clock busy running_time system_time",
-    "steps prefilled decoded peak_blocks alive running decoding waiting head tail context soonest "
-    "used kept oldest newest",
+    "steps prefilled decoded peak_blocks alive running decoding waiting head tail last context "
+    "soonest used kept oldest newest cell",
 )
 RELEASE = _record("time", "call")
-_free = []  # memory of runs that have ended: to ask for new costs as much as a run
 
 
 class State(NamedTuple):
-    """Records that the compiled scheduler changes."""
+    """Arrays that the compiled scheduler changes; what is named as in `Outcome` is handed out."""
 
-    calls: np.ndarray  # N
-    replicas: np.ndarray  # R
-    place: np.ndarray  # R x B: running requests, oldest first; at most the last is still prefilled
-    ends: np.ndarray  # R x B: steps of the replica after which each of them has all its tokens
+    asked: np.ndarray  # N of ASKED, unchanged
+    calls: np.ndarray  # N of CALL
+    arrival: np.ndarray
+    admitted: np.ndarray
+    first_token: np.ndarray
+    finished: np.ndarray
+    replica: np.ndarray
+    preemptions: np.ndarray
+    restarts: np.ndarray
+    hit: np.ndarray
+    rejected: np.ndarray
+    replicas: np.ndarray  # R of REPLICA
+    # R x B: steps of the replica after which who decodes has all its tokens, and which request that
+    # is; the next to end last, the older behind
+    ends: np.ndarray
     phase: np.ndarray  # R x block: sequences in decode by the place of their last token in a block
     pool: np.ndarray  # 1: next request of the pool
     release: np.ndarray  # N + 1: a heap of requests that come when others have ended, and its size
@@ -223,13 +236,15 @@ def simulate(requests, engine, *, replicas=1, wanted=None, outages=(), skip=True
     (array([0.51]), array([2.51]))
     """
     asked = requests if isinstance(requests, np.ndarray) else prepared(requests)
-    engine, memory = _checked_engine(engine), _memory(asked.nbytes)
-    memory[: asked.nbytes] = asked.view(np.uint8)  # not field by field
-    calls = memory[: asked.nbytes].view(CALL)
-    for name, values in other.items():
-        calls[name] = values
-    count, places = len(calls), len(engine.step_time)
-    if replicas > 1 and np.any(calls["successor"] != NONE):
+    engine = _checked_engine(engine)
+    arrival = np.empty(len(asked))
+    arrival[:] = other.pop("arrival", asked["arrival"])
+    if other:
+        asked = asked.copy()
+        for name, values in other.items():
+            asked[name] = values
+    count, places = len(asked), len(engine.step_time)
+    if replicas > 1 and np.any(asked["successor"] != NONE):
         raise ValueError(
             f"replicas = {replicas} with requests that release others; simulate each replica's "
             "sessions by themselves"
@@ -259,27 +274,25 @@ def simulate(requests, engine, *, replicas=1, wanted=None, outages=(), skip=True
 
     each = np.zeros(replicas, REPLICA)
     each["alive"], each["soonest"] = 1, ENDLESS
-    each["oldest"] = each["newest"] = -1
-    place, ends = np.empty((2, replicas, places), dtype=np.int64)
+    each["last"] = each["oldest"] = each["newest"] = -1
+    ends = np.empty((replicas, places), dtype=np.int64)
     phase = np.zeros((replicas, engine.block_tokens), dtype=np.int64)
+    opened = np.arange(count)
+    # no comparison holds where one is not a number, and one alone is compared with itself
+    if not (arrival[-1:] >= arrival[:1]).all() or not (arrival[1:] >= arrival[:-1]).all():
+        opened = np.flatnonzero(~np.isnan(arrival))
+        opened = opened[np.argsort(arrival[opened], kind="stable")]
     release = np.empty(count + 1, RELEASE)
     release[0] = -np.inf, 0
-    state = State(calls, each, place, ends, phase, np.zeros(1, dtype=np.int64), release)
-    arrival = np.ascontiguousarray(calls["arrival"])
-    opened = np.flatnonzero(~np.isnan(arrival))
-    opened = opened[np.argsort(arrival[opened], kind="stable")]
+    counts = np.zeros((3, count), dtype=np.int64)
+    state = State(
+        asked, np.empty(count, CALL), arrival, *np.full((3, count), np.nan), np.full(count, NONE),
+        *counts, np.zeros(count, dtype=bool), each, ends, phase,
+        np.zeros(1, dtype=np.int64), release,
+    )  # fmt: skip
     run(state, engine, opened, wanted, np.array(changes, dtype=float).reshape(-1, 3), skip)
-    out = {name: (calls if name in CALL.names else each)[name].copy() for name in Outcome._fields}
-    _free.append(memory)
-    return Outcome(**out | {"rejected": out["rejected"] > 0})
-
-
-def _memory(size):
-    try:  # another thread may have taken the last
-        memory = _free.pop()
-    except IndexError:
-        return np.empty(size, np.uint8)
-    return memory if len(memory) >= size else np.empty(size, np.uint8)
+    names = Outcome._fields
+    return Outcome(*(getattr(state, x) if x in State._fields else each[x].copy() for x in names))
 
 
 def prepared(requests):
@@ -293,19 +306,17 @@ def prepared(requests):
 
     Returns
     -------
-    calls : ndarray of CALL, shape (N,)
+    asked : ndarray of ASKED, shape (N,)
         Served as often as wanted; times in [s].
     """
     requests = _checked_requests(requests)
-    calls = np.zeros(len(requests.arrival), CALL)
+    asked = np.empty(len(requests.arrival), ASKED)
     for name, values in requests._asdict().items():
-        calls[name] = values
-    for name in ("admitted", "first_token", "finished"):
-        calls[name] = np.nan
-    calls["predecessor"] = calls["replica"] = NONE
+        asked[name] = values
+    asked["predecessor"] = NONE
     named = np.flatnonzero(requests.successor >= 0)
-    calls["predecessor"][requests.successor[named]] = named
-    return calls
+    asked["predecessor"][requests.successor[named]] = named
+    return asked
 
 
 def _checked_requests(requests):
@@ -327,13 +338,13 @@ def _checked_requests(requests):
             raise ValueError(f"{name} = {value} is no length or time; give {least} or more")
     if np.isinf(arrays["arrival"]).any():
         raise ValueError("arrival = inf; give a time, or NaN where another request releases it")
-    named = arrays["successor"][arrays["successor"] >= 0]
+    least, most = arrays["successor"].min(initial=NONE), arrays["successor"].max(initial=NONE)
+    named = arrays["successor"][arrays["successor"] >= 0] if most >= 0 else np.arange(0)
     known = named[named < len(arrays["prompt"])]
     once = len(known) == len(named) and np.bincount(known).max(initial=0) <= 1
-    least = arrays["successor"].min(initial=NONE)
     if not once or least < POOL or not np.isnan(arrays["arrival"][known]).all():
         raise ValueError(
-            f"successor = {arrays['successor'].max(initial=NONE)}: name each request once at most, "
+            f"successor = {most}: name each request once at most, "
             "among those whose arrival is NaN; or give NONE or POOL"
         )
     wrong = (arrays["history"] >= arrays["prompt"]) | (arrays["history"] < arrays["cached"])
@@ -347,14 +358,14 @@ def _checked_requests(requests):
 
 
 def _checked_engine(engine):
-    table = np.array(engine.step_time, dtype=np.float64, order="C")
-    contexts = np.array(engine.contexts, dtype=np.float64)
+    table = np.ascontiguousarray(engine.step_time, dtype=np.float64)
+    contexts = np.ascontiguousarray(engine.contexts, dtype=np.float64)
     if table.ndim != 2 or table.shape[1] != len(contexts) or len(contexts) < 2:
         raise ValueError(
             f"step_time of shape {table.shape} does not go with {len(contexts)} contexts; give one "
             "row per batch size and one column per context, at least two"
         )
-    if not (np.all(table > 0) and np.all(np.diff(contexts) > 0)):
+    if not (table.min(initial=np.inf) > 0 and (contexts[1:] > contexts[:-1]).all()):
         raise ValueError("step_time must be positive and contexts must rise; correct the table")
     for name, least in (
         ("launch_time", 0), ("sharing", 0), ("curvature", 0), ("blocks", 0), ("block_tokens", 1)

@@ -65,6 +65,23 @@ def test_one_user_waits_for_prefill_and_steps_alone(assistant):
     assert done.finished[0] - done.first_token[0] == pytest.approx(steps, rel=5e-3)
 
 
+@pytest.mark.parametrize("law", ["close", "wide", "few", "signs", "rising", "one"])
+def test_quantiles_are_those_of_numpy(law):
+    random = np.random.default_rng(5)
+    values = {
+        "close": 0.02 + 1e-12 * random.random(3000),
+        "wide": np.exp(5 * random.normal(size=3000)),
+        "few": random.integers(0, 4, 3000).astype(float),
+        "signs": random.normal(size=3001),
+        "rising": np.arange(50.0),
+        "one": np.array([3.0]),
+    }[law]
+    shares = [0.0, 0.1, 0.5, 0.95, 0.97, 1.0]
+    found, kept = load.quantiles(values, shares), values.copy()
+    np.testing.assert_array_equal(values, kept)
+    np.testing.assert_allclose(found, np.quantile(values, shares), rtol=1e-14)
+
+
 def test_slots_of_llama_cpp_have_no_common_cache(assistant):
     served = one_gpu(assistant, engine="llama.cpp", pool=80e9)
     engine = serving.engine(served, 0)

@@ -335,3 +335,12 @@ def test_terms_speak_the_teams_currency(records):
     assert terms("electricity_tariff_us") == pytest.approx(tariff.value * rate)
     assert terms("pue") == records.assumptions["pue"].value
     assert {"electricity_tariff_us", "pue"} <= {row["key"] for row in terms.register()}
+
+
+def test_a_front_of_more_rows_than_are_compared_at_once():
+    """Against every pair, with equal rows."""
+    points = np.random.default_rng(5).integers(0, 12, (300, 3)).astype(float)
+    no_worse = (points[:, None] >= points).all(axis=2)
+    beaten = (no_worse & ~no_worse.T).any(axis=1)
+    assert (plan.front(points[:, :2], points[:, 2:]) == ~beaten).all()
+    assert 3 < (~beaten).sum() < len(points) and len(points) > plan.BLOCK

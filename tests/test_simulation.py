@@ -431,11 +431,22 @@ def test_the_caller_keeps_its_arrays():
     assert np.isnan(load.arrival[1]) and simulation.NONE == -1
 
 
+def test_whom_nobody_releases_never_comes():
+    never = simulate(asked(np.nan, 10, 5), engine())
+    assert np.isnan([never.arrival[0], never.finished[0]]).all() and never.replica[0] == NONE
+    first = simulate(asked([np.nan, 1.0], 10, 5), engine())
+    assert np.isnan(first.finished[0]) and first.finished[1] > 1
+
+
 def test_prepared_requests_are_served_again_and_again():
     asked_for = asked(workload.arrivals(400, seed=6) / 3, 900, 60, 1e-3)
     ready, sort = prepared(asked_for), engine(0.02, places=16, blocks=500)
+    first = simulate(ready, sort)
+    kept = [values.copy() for values in first]
     for factor in (1.0, 2.0, 1.0):
         again = simulate(ready, sort, arrival=asked_for.arrival / factor)
         fresh = simulate(asked_for._replace(arrival=asked_for.arrival / factor), sort)
         for name, values in fresh._asdict().items():
             np.testing.assert_array_equal(getattr(again, name), values, err_msg=name)
+    for values, before in zip(first, kept, strict=True):  # what was handed out is left alone
+        np.testing.assert_array_equal(values, before)
