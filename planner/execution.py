@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import chdir, contextmanager
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from nbformat.v4.rwbase import split_lines, strip_transient
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 from traitlets.config import Config
+
+from planner.shown import Shown
 
 # The errors of the planner explain themselves; of any other the name helps.
 SPEAKING = {"ValueError", "TeamError", "CatalogueError", "UnknownArchitecture", "DocumentError"}
@@ -52,10 +55,17 @@ class _Hook(DisplayHook):
     outputs: list
     number: int  # of the cell
 
+    def quiet(self):
+        """A semicolon ends the cell; most have none, which is quick to tell."""
+        return ";" in self.shell.history_manager.input_hist_parsed[-1] and super().quiet()
+
     def __call__(self, result=None):
         if result is None or self.quiet():
             return
-        data, metadata = self.shell.display_formatter.format(result)
+        if isinstance(result, Shown):  # says all its kinds itself, so no formatter is asked
+            data, metadata = result._repr_mimebundle_(), {}
+        else:
+            data, metadata = self.shell.display_formatter.format(result)
         self.outputs.append(
             _output("execute_result", data=data, metadata=metadata, execution_count=self.number)
         )
@@ -93,7 +103,14 @@ def shell() -> InteractiveShell:
     made = InteractiveShell.instance(config=config)
     made.display_pub = _Publisher(parent=made)
     made.displayhook = made.display_trap.hook = _Hook(parent=made, shell=made)
+    made.transform_cell = cache(made.transform_cell)  # the cells of every report are the same
     return made
+
+
+@cache
+def _read(notebook: str, written: int) -> NotebookNode:
+    """A notebook as it was written at some time [ns]; nobody changes it."""
+    return load_notebook_node(notebook)
 
 
 @contextmanager
@@ -153,7 +170,7 @@ def execute(
         What the cell that raised says.
     """
     executed = parameterize_notebook(
-        load_notebook_node(str(notebook)),
+        deepcopy(_read(str(notebook), Path(notebook).stat().st_mtime_ns)),
         dict(parameters),
         kernel_name="python3",
         language="python",

@@ -53,7 +53,9 @@ def warm() -> None:
 def rehearse() -> None:
     """Make one report for nobody, which fills what is kept from call to call, and show nothing."""
     drawings.defer_drawings(True)
-    claims.audit(catalogue.load())  # of every model
+    for spoken in language.LANGUAGES:
+        with language.speaking(spoken):
+            claims.audit(catalogue.load())  # of every model
     execution.execute(report.NOTEBOOK, {"team_path": TEAM}, report.ROOT)
     made = execution.shell().user_ns["plan"]
     draws.draw(made, made.options)  # of every machine
@@ -70,3 +72,4 @@ if ASKED:
         pass
     gc.collect()
     gc.freeze()  # what is here now is never searched again, nor copied for it
+    gc.set_threshold(50_000, 10, 10)  # a report has few cycles, and is searched for them seldom

@@ -5,8 +5,9 @@ import json
 import nbformat
 import papermill
 import pytest
+from IPython.core.formatters import DisplayFormatter
 
-from planner import drawings, report
+from planner import display, drawings, report
 
 SETUP = """import os
 import pandas as pd
@@ -103,12 +104,19 @@ def test_a_chart_is_drawn_the_same_whatever_was_drawn_before():
     assert first == second and "url(#clip1)" in first and 'id="clip1"' in first
 
 
+def test_what_pages_show_needs_no_formatter(monkeypatch):
+    monkeypatch.setattr(drawings, "_deferred", True)
+    for shown in (display.text("one"), display.end(), display.figure({"description": "chart"})):
+        assert DisplayFormatter().format(shown) == (shown._repr_mimebundle_(), {})
+
+
 def test_what_a_cell_shows_is_kept_as_a_kernel_would(tmp_path):
     """Order, kinds and texts of the outputs, compared with a kernel's own."""
     cells = [
         "import sys\nprint('one'); print('two'); print('three', file=sys.stderr)",
         "import IPython.display as shows\nshows.display(shows.HTML('<b>x</b>')); print(4)\n5",
         "6;",
+        "';'",
         "7 if team_path else None",
         "await __import__('asyncio').sleep(0)",
         "import pandas as pd\npd.DataFrame({'a': [1, 2]})",
