@@ -16,6 +16,7 @@ import pandas as pd
 from planner import demand, load, phrases, serving, sizing, workload
 from planner.language import label, say, term
 from planner.plan import Plan
+from planner.remembered import remembered
 from planner.replica import PORT, placement, replica, served_name, slots
 from planner.run_formats import KEPT_UP
 
@@ -129,6 +130,7 @@ def commands(plan: Plan) -> list[list[str]]:
     return [[*common, *map(str, part)] for part in (alone, busy)]
 
 
+@remembered
 def together(plan: Plan) -> int:
     """Sequences that one replica runs in the busiest hour, rounded up. [sequence]"""
     running = _served(plan, FEWEST).see(rate(plan)).running

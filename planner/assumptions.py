@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-import pandas as pd
-
 from planner import bands, display, draws, phrases, prices, uncertainty
 from planner.display import Column
 from planner.language import say, term
@@ -165,13 +163,13 @@ def _counts(register):
 def full(plan: Plan) -> display.Shown:
     """The whole register, for the appendix."""
     register = rows(plan)
-    frame = pd.DataFrame([
+    written = [
         row | {
             "origin": _origin(row), "status": term(row["status"]),
             "unit": phrases.measure(row["unit"]),
         }
         for row in register
-    ])  # fmt: skip
+    ]  # fmt: skip
     columns = {
         "number": Column("No."),
         "assumption": Column("Figure"),
@@ -183,7 +181,7 @@ def full(plan: Plan) -> display.Shown:
         "owner": Column("Owner"),
     }
     note = say(" ").join([say(FULL_NOTE, **_counts(register)), prices.remark(prices.used(plan))])
-    return display.table(frame, columns, FULL_TITLE, note)
+    return display.table(written, columns, FULL_TITLE, note)
 
 
 def _origin(row):
@@ -209,7 +207,6 @@ def short(plan: Plan) -> display.Shown:
         moves = say(ENDS, low=_rounded(min(ends)), high=_rounded(max(ends)))
         for position, figure in enumerate(_behind(factor, register, plan)):
             found.append(figure | {"moves": moves if position == 0 else ""})
-    frame = pd.DataFrame(found[:MOST])
     columns = {
         "assumption": Column("Figure"),
         "value": Column("Value", low="low", high="high"),
@@ -224,7 +221,7 @@ def short(plan: Plan) -> display.Shown:
         SHORT_NOTE, years=plan.team.growth.years, currency=phrases.unit(plan.team.currency),
         **_counts(register),
     )  # fmt: skip
-    return display.table(frame, columns, SHORT_TITLE, note)
+    return display.table(found[:MOST], columns, SHORT_TITLE, note)
 
 
 def _rounded(amount):

@@ -73,8 +73,8 @@ def bill(plan: Plan) -> display.Shown:
              used=option["devices"], all=number * server.devices)),
         ("Price source", quote.reference if quote else say(SOURCE_IN_APPENDIX)),
     ]  # fmt: skip
-    frame = pd.DataFrame([(say(item), value) for item, value in rows], columns=["item", "value"])
-    return display.table(frame, {"item": "Item", "value": "What"}, "Bill of materials")
+    known = [{"item": say(item), "value": value} for item, value in rows]
+    return display.table(known, {"item": "Item", "value": "What"}, "Bill of materials")
 
 
 def by_year(plan: Plan) -> pd.DataFrame:
@@ -103,11 +103,11 @@ def yearly_table(plan: Plan) -> display.Shown:
         return display.text("No option, no cost.")
     currency, lines = phrases.unit(plan.team.currency), _lines(plan)
     lines["Total"] = [sum(costs) for costs in zip(*lines.values(), strict=True)]
-    frame = pd.DataFrame(
+    rows = [
         {"item": say(item), **{str(year): cost for year, cost in enumerate(costs, 1)},
          "total": sum(costs)}
         for item, costs in lines.items()
-    )  # fmt: skip
+    ]  # fmt: skip
     columns = {"item": Column("Cost")}
     columns |= {
         str(year): Column(say("Year {year}", year=year), currency, ",.0f")
@@ -116,7 +116,7 @@ def yearly_table(plan: Plan) -> display.Shown:
     columns["total"] = Column("Total", currency, ",.0f")
     rate = 100 * plan.terms("discount_rate")
     return display.table(
-        frame, columns, "What is paid in each year",
+        rows, columns, "What is paid in each year",
         say(NET_PRESENT, rate=rate, npv=phrases.money(plan.chosen["npv"], plan.team.currency),
             each=f"{money.per_million_tokens(plan.chosen['total'], plan.team):,.2f} {currency}"),
         total=True,

@@ -85,25 +85,28 @@ def compared(plan: Plan) -> pd.DataFrame:
             npv = table["npv"][allowed if allowed.any() else kind]
             picked += list(npv.sort_values(kind="stable").index[:1])
     picked = list(dict.fromkeys(picked))
-    best = table.loc[picked]
+    out, npv = (table["limit"][picked] != "none").to_numpy(), table["npv"][picked].to_numpy(float)
+    best = table.loc[[picked[row] for row in np.lexsort((npv, out))]]
     usable = best["limit"].isin(uncertainty.SOLVABLE) & (best["sourcing"] != "nothing")
     usable &= np.isfinite(best["npv"])
-    drawn = uncertainty.priced(plan, best[usable]).total
-    ends = pd.DataFrame(np.nan, index=best.index, columns=["p10", "p90"])
-    ends.loc[usable] = uncertainty.percentile(drawn, (10, 90)).T
-    rows = words.rows(best.assign(**ends))
-    best = best.assign(
+    ends = np.full((2, len(best)), np.nan)
+    ends[:, usable] = uncertainty.percentile(uncertainty.priced(plan, best[usable]).total, (10, 90))
+    rows = [
+        row | {"p10": low, "p90": high}
+        for row, low, high in zip(words.rows(best), *ends.tolist(), strict=True)
+    ]
+    return best.assign(
         option=[words.brief(option, plan) for option in rows],
         holds=[_holds(option) for option in rows],
-        chosen=[chosen is not None and label == chosen.name for label in picked],
+        chosen=[chosen is not None and label == chosen.name for label in best.index],
         out=best["limit"] != "none",
         speed=1 / best["tpot_alone"],
         carries=best["rate"] * best["working"],
         copies=[_copies(option) for option in rows],
-        **ends,
+        p10=ends[0],
+        p90=ends[1],
         range=[_thousands(option) for option in rows],
     )
-    return best.sort_values(["out", "npv"], kind="stable")
 
 
 def _holds(option):
@@ -157,7 +160,7 @@ def cost_chart(plan: Plan) -> display.Shown:
     """Cost of the compared options with their bands."""
     options = [
         option
-        for option in compared(plan).to_dict("records")
+        for option in words.rows(compared(plan))
         if option["sourcing"] != "nothing" and np.isfinite(option["p90"])
     ]
     if not options:
@@ -188,16 +191,17 @@ def stopped(plan: Plan) -> display.Shown:
     limits = plan.options["limit"][(limit != "none") & (way != "nothing")]
     nearest = words.rows(plan.options.loc[limits.drop_duplicates().index])
     number = limits.value_counts()
-    frame = pd.DataFrame(
+    found = [
         {
-            "limit": [say(LIMIT_WORDS[option["limit"]]) for option in nearest],
-            "number": [int(number[option["limit"]]) for option in nearest],
-            "option": [words.brief(option, plan) for option in nearest],
-            "reason": [words.why(option, plan) for option in nearest],
+            "limit": say(LIMIT_WORDS[option["limit"]]),
+            "number": int(number[option["limit"]]),
+            "option": words.brief(option, plan),
+            "reason": words.why(option, plan),
         }
-    )
+        for option in nearest
+    ]
     return display.table(
-        frame,
+        found,
         {
             "limit": Column("Limit"),
             "number": Column("Options", "", ",.0f"),

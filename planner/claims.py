@@ -10,7 +10,7 @@ from planner import claim_facts as facts
 from planner import claim_money as costs
 from planner import claim_sizes as sizes
 from planner import claim_speeds as speeds
-from planner import contradictions
+from planner import contradictions, language
 from planner.catalogue import Catalogue, Claim
 from planner.verdicts import VERDICTS, Finding, unchecked
 
@@ -75,9 +75,8 @@ def audit(
         it.
     """
     catalogue = catalogue or records.load()
-    against = _against(catalogue)
     rows = [
-        _row(claim, _judge(claim, catalogue), against.get(claim.id, {}))
+        _row(claim, catalogue)
         for claim in catalogue.claims
         if (not models or claim.model_id in models) and (not metrics or claim.metric in metrics)
     ]
@@ -97,23 +96,32 @@ def _judge(claim: Claim, catalogue: Catalogue) -> Finding:
     return check(claim, catalogue)
 
 
-_known: tuple[Catalogue | None, dict] = (None, {})
+_known: tuple[Catalogue | None, dict, dict] = (None, {}, {})
+
+
+def _row(claim, catalogue):
+    """A claim and what it was found to be, which is kept for one catalogue, in each language."""
+    global _known
+    if _known[0] is not catalogue:
+        _known = catalogue, _against(catalogue), {}
+    _, against, rows = _known
+    key = claim.id, language.current()
+    if key not in rows:
+        rows[key] = _judged(claim, _judge(claim, catalogue), against.get(claim.id, {}))
+    return rows[key]
 
 
 def _against(catalogue):
-    """Of each claim that contradicts others: their ids, and why; kept for one catalogue."""
-    global _known
-    if _known[0] is not catalogue:
-        against = {}
-        for row in contradictions.found(catalogue).itertuples():
-            for name in row.ids:
-                others = against.setdefault(name, {})
-                others |= {other: row.reason for other in row.ids if other != name}
-        _known = catalogue, against
-    return _known[1]
+    """Of each claim that contradicts others: their ids, and why."""
+    against = {}
+    for row in contradictions.found(catalogue).itertuples():
+        for name in row.ids:
+            others = against.setdefault(name, {})
+            others |= {other: row.reason for other in row.ids if other != name}
+    return against
 
 
-def _row(claim, finding, others):
+def _judged(claim, finding, others):
     verdict, reason = finding.verdict, finding.reason
     if others and verdict in ("off", "not checked"):
         verdict = "contradicts itself"

@@ -26,7 +26,7 @@ def claims_against_physics(claims: pd.DataFrame, *, quantity: str, unit: str) ->
         Words for the axis.
     """
     fields = ("claimed_low", "claimed_high", "predicted_low", "predicted_high", "limit")
-    data = require(claims, "claim", *fields).to_dict("records")
+    data = require(claims, "claim", *fields)[["claim", *fields]].to_dict("records")
     quantity, named = label(quantity), {name: say(name) for name in WHAT}
     tables = {
         name: [{"claim": row["claim"], "what": named[name],

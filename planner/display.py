@@ -135,7 +135,7 @@ def table(
 
     Parameters
     ----------
-    frame : pandas.DataFrame
+    frame : pandas.DataFrame or list of dict
         One row per row of the table.
     columns : mapping
         Field to `Column` (or to a bare label), in the order shown. Empty: every field.
@@ -151,19 +151,24 @@ def table(
     shown : Shown
         HTML for the notebook and the formatted strings for the documents.
     """
-    columns = columns or {field: str(field) for field in frame.columns}
+    listed = isinstance(frame, list)
+    known_fields = [*(frame[0] if frame else columns or ())] if listed else frame.columns
+    columns = columns or {field: str(field) for field in known_fields}
     chosen = {
         field: column if isinstance(column, Column) else Column(column)
         for field, column in columns.items()
     }
     fields = [*chosen, *(c.low for c in chosen.values()), *(c.high for c in chosen.values())]
-    absent = [field for field in [*fields, strong, muted] if field and field not in frame.columns]
+    absent = [field for field in [*fields, strong, muted] if field and field not in known_fields]
     if absent:
         raise ValueError(
-            f"table has no column {absent[0]!r}; name one of {', '.join(map(str, frame.columns))}"
+            f"table has no column {absent[0]!r}; name one of {', '.join(map(str, known_fields))}"
         )
     # plain lists: the rows of a table with columns that are not shown would cost more
-    values = {field: frame[field].tolist() for field in {*fields, strong, muted} if field}
+    values = {
+        field: [row[field] for row in frame] if listed else frame[field].tolist()
+        for field in {*fields, strong, muted} if field
+    }  # fmt: skip
     heads = []
     for field, column in chosen.items():
         known = [value for value in values[field] if not _missing(value)]

@@ -115,7 +115,7 @@ def claims_table(plan: Plan) -> display.Shown:
     excluded = int((verdicts["verdict"] == "impossible").sum())
     source = verdicts["source"].iloc[0]
     return display.table(
-        verdicts.assign(verdict=verdicts["verdict"].map(say)),
+        verdicts.assign(verdict=[say(verdict) for verdict in verdicts["verdict"]]),
         {
             "model": Column("Model"),
             "what": Column("Claim"),
@@ -188,9 +188,11 @@ def risks(plan: Plan) -> display.Shown:
     if option is not None and not option["certain"]:
         rows.append(("At the slow end of the band a limit is missed", team.owner,
                      "Test before buying: no option holds its limits with certainty."))  # fmt: skip
-    known = [(say(risk), term(owner), say(answer)) for risk, owner, answer in rows]
-    frame = pd.DataFrame(known, columns=["risk", "owner", "answer"])
-    return display.table(frame, {"risk": "Risk", "owner": "Owner", "answer": "Answer"}, "Risks")
+    known = [
+        {"risk": say(risk), "owner": term(owner), "answer": say(answer)}
+        for risk, owner, answer in rows
+    ]
+    return display.table(known, {"risk": "Risk", "owner": "Owner", "answer": "Answer"}, "Risks")
 
 
 BLANK = dict.fromkeys(("name", "date", "sign"), "\u2003")
@@ -198,9 +200,9 @@ BLANK = dict.fromkeys(("name", "date", "sign"), "\u2003")
 
 def approvals(plan: Plan) -> display.Shown:
     """Lines to sign."""
-    frame = pd.DataFrame({"role": [plan.team.owner, say("Procurement"), say("Finance")], **BLANK})
+    roles = [plan.team.owner, say("Procurement"), say("Finance")]
     columns = {"role": "Role", "name": "Name", "date": "Date", "sign": "Signature"}
-    return display.table(frame, columns, "Approvals")
+    return display.table([{"role": role, **BLANK} for role in roles], columns, "Approvals")
 
 
 @remembered
@@ -236,8 +238,8 @@ def identity(plan: Plan) -> display.Shown:
                        options=len(plan.options), feasible=len(plan.feasible))),
         ("Licences", say("; ").join(f"{model.name}: {model.license}" for model in models) or "-"),
     ]  # fmt: skip
-    frame = pd.DataFrame([(say(what), value) for what, value in rows], columns=["what", "value"])
-    return display.table(frame, {"what": "What", "value": "Value"}, "Identity of this report")
+    known = [{"what": say(what), "value": value} for what, value in rows]
+    return display.table(known, {"what": "What", "value": "Value"}, "Identity of this report")
 
 
 def _dated(dates):

@@ -369,10 +369,9 @@ def figures(plan: Plan, outcome: Outcome) -> dict:
         uncertainty[name] = words.brief(outcome.options.loc[label], plan) if known else None
     columns = ["p10", "p50", "p90", "mean", "fails", "cheapest", "regret", "regret_worst"]
     uncertainty["options"] = [
-        {"option": words.brief(outcome.options.loc[label], plan),
-         **{column: plain(table.loc[label, column]) for column in columns}}
-        for label in table.index
-    ]  # fmt: skip
+        {"option": words.brief(one, plan), **dict(zip(columns, map(plain, row), strict=True))}
+        for one, row in zip(words.rows(outcome.options), table[columns].to_numpy(), strict=True)
+    ]
     crossing = {
         rival["sourcing"]: {
             "own": words.brief(own, plan), "rival": words.brief(rival, plan),

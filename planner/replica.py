@@ -14,6 +14,7 @@ import pandas as pd
 from planner import budget, serving
 from planner.catalogue import Device, Model
 from planner.plan import Plan
+from planner.remembered import remembered
 
 # What starts each engine. TensorRT-LLM has no files yet: its options were not looked up.
 START = {
@@ -85,6 +86,7 @@ class Replica:
         return self.model.startswith("models/")
 
 
+@remembered
 def replica(plan: Plan) -> Replica | None:
     """
     One replica of what a plan recommends.
@@ -202,11 +204,13 @@ def _sglang(plan, option):
     )
 
 
+@remembered
 def slots(plan: Plan) -> int:
     """Sequences that one replica of the chosen option holds at once. [sequence]"""
     return int(serving.hosted(plan.chosen, plan.team).places[0])
 
 
+@remembered
 def placement(plan: Plan) -> tuple[tuple[str, str], ...]:
     """Options of llama.cpp that the server and its benchmark share: memory, threads, batches."""
     option, device = plan.chosen, plan.catalogue.devices[plan.chosen["device_id"]]

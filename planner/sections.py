@@ -201,8 +201,8 @@ def requirement(plan: Plan) -> display.Shown:
         ("Budget", phrases.money(team.budget.total, team.currency) if team.budget
                    else say("not stated")),
     ]  # fmt: skip
-    frame = pd.DataFrame([(say(what), need) for what, need in rows], columns=["what", "need"])
-    return display.table(frame, {"what": "Requirement", "need": "Value"}, "What the team needs")
+    known = [{"what": say(what), "need": need} for what, need in rows]
+    return display.table(known, {"what": "Requirement", "need": "Value"}, "What the team needs")
 
 
 def memory_of(plan: Plan) -> str:

@@ -42,10 +42,10 @@ def report(plan: Plan, outcome: uncertainty.Outcome | None = None, run: str = ""
     """
     outcome = outcome or uncertainty.outcome(plan)
     book, figures, shown = Book(plan, run), Figures(plan), compared(plan)
-    blocks = [block(row, letter, plan, figures) for letter, row in shown.items()]
+    blocks = [block(row.to_dict(), letter, plan, figures) for letter, row in shown.items()]
     chosen, ends = plan.chosen, {}
     if chosen is not None:
-        ends = {case: block(chosen, "A", plan, figures, case) for case in ENDS}
+        ends = {case: block(chosen.to_dict(), "A", plan, figures, case) for case in ENDS}
         if chosen["sourcing"] == "own":
             figures.team("most_servers")
         if plan.team.budget:

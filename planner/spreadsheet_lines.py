@@ -64,7 +64,7 @@ def block(option, letter: str, plan: Plan, figures: Figures, case: str = "") -> 
 
     Parameters
     ----------
-    option : Series
+    option : Series or dict
         A row of ``plan.options``, priced.
     letter : str
         What the workbook calls it.

@@ -83,7 +83,8 @@ def knobs(plan: Plan, option: pd.Series, rival: pd.Series) -> list[Knob]:
 
 def margin(plan: Plan, option: Mapping, rival: Mapping, world: World) -> np.ndarray:
     """What a rival costs more than an option, in every set of a world; NaN if neither serves."""
-    other, own = (draws.price(row, plan, world)["npv"] for row in (rival, option))
+    terms = draws.Drawn(plan, world)
+    other, own = (draws.price(row, plan, world, terms=terms)["npv"] for row in (rival, option))
     with np.errstate(invalid="ignore"):
         return other - own
 

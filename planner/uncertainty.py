@@ -207,18 +207,27 @@ def priced(plan: Plan, options: pd.DataFrame, size: int = 10_000, seed: int = 1)
     outcome : Outcome
     """
     kept = _costs(plan, size, seed)
-    world = draws.draw(plan, options, size, seed)
     total, npv, servers = found = np.zeros((3, len(options), size))
-    for at, (label, option) in enumerate(options.iterrows()):
+    for at, label in enumerate(options.index):
         if label in kept:
             found[:, at] = kept[label]
-            continue
-        table = draws.price(option, plan, world, terms=_drawn(plan, size, seed))
-        total[at], npv[at] = table["total"], table["npv"]
-        if option["sourcing"] == "own":
-            servers[at] = np.where(np.isfinite(total[at]), table["owned"][:, -1], np.inf)
-        kept[label] = found[:, at]
+    new = [at for at, label in enumerate(options.index) if label not in kept]
+    rows = options.iloc[new]
+    world = draws.draw(plan, rows, size, seed) if new else None
+    for at, row in zip(new, rows.to_numpy(object).tolist(), strict=True):
+        option = dict(zip(rows, row, strict=True))
+        total[at], npv[at], servers[at] = _one(option, plan, world, _drawn(plan, size, seed))
+        kept[options.index[at]] = found[:, at]
     return Outcome(options, total, npv, servers)
+
+
+def _one(option, plan, world, terms):
+    """Sums, present values and servers of one option; its lines, many arrays, end here."""
+    table = draws.price(option, plan, world, terms=terms)
+    if option["sourcing"] != "own":
+        return table["total"], table["npv"], 0.0
+    servers = np.where(np.isfinite(table["total"]), table["owned"][:, -1], np.inf)
+    return table["total"], table["npv"], servers
 
 
 @remembered

@@ -228,6 +228,6 @@ def nearest(plan: Plan) -> pd.DataFrame:
         for option in rows(options.loc[first.index])
     ]
     if plan.team.candidates.models and "model_id" in plan.refused:
-        refused = plan.refused.dropna(subset=["model_id"])
-        found += refused[["model_id", "limit", "reason"]].to_dict("records")
+        refused = plan.refused[["model_id", "limit", "reason"]].dropna(subset=["model_id"])
+        found += refused.to_dict("records")
     return pd.DataFrame(found, columns=["model_id", "option", "limit", "reason"])

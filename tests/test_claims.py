@@ -9,7 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from planner import catalogue, claim_money, claim_sizes, claim_speeds, claims, contradictions
+from planner import (
+    catalogue,
+    claim_money,
+    claim_sizes,
+    claim_speeds,
+    claims,
+    contradictions,
+    language,
+)
 from planner.catalogue import Claim
 from planner.verdicts import VERDICTS, agrees
 
@@ -337,3 +345,21 @@ def test_a_contradiction_leaves_better_verdicts_alone(verdicts):
     assert not set(rows["verdict"]) & {"off", "not checked"}
     alone = verdicts[verdicts["contradicts"].str.len() == 0]
     assert "contradicts itself" not in set(alone["verdict"])
+
+
+def test_verdicts_are_kept_for_one_catalogue_only(records, verdicts):
+    name = verdicts.index[(verdicts["verdict"] == "consistent") & (verdicts["unit"] == "GB")][0]
+    changed = [
+        one.model_copy(update={"low": 9 * one.low, "high": 9 * one.high}) if one.id == name else one
+        for one in records.claims
+    ]
+    other = claims.audit(replace(records, claims=tuple(changed))).set_index("id")
+    assert other["verdict"][name] != "consistent"
+    assert claims.audit(records)["verdict"].tolist() == verdicts["verdict"].tolist()
+
+
+def test_verdicts_are_kept_in_the_language_they_are_asked_in(records, verdicts):
+    with language.speaking("zh"):
+        chinese = claims.audit(records)["reason"]
+    assert chinese.map(language.is_chinese).any()
+    assert claims.audit(records)["reason"].tolist() == verdicts["reason"].tolist()

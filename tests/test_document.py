@@ -250,8 +250,12 @@ def test_display_formats_and_refuses():
     assert rows[0]["cells"][0] == {"text": "2.0", "band": "1.0 to 3.0"}
     assert rows[1]["cells"][0]["text"] == "unlimited" and rows[1]["cells"][1]["text"] == "no"
     assert [row["emphasis"] for row in rows] == ["strong", "total"]
-    with pytest.raises(ValueError, match="no column 'x'"):
-        display.table(frame, {"x": "X"})
+    listed = frame.to_dict("records")
+    assert display.table(listed, {"v": column, "ok": "OK"}, strong="ok", total=True).data == data
+    for table in (frame, listed):
+        with pytest.raises(ValueError, match="no column 'x'"):
+            display.table(table, {"x": "X"})
+    assert not display.table([], {"x": "X"}).data[display.TABLE]["rows"]
     with pytest.raises(ValueError, match="use one of"):
         display.callout("shout", "x")
     with pytest.raises(ValueError, match="no alt text"):
