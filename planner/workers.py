@@ -25,7 +25,7 @@ SHORT = "the memory was used up (in {where}); run fewer jobs at a time"
 DIED = (
     "the process died in {where} ({how}), most often for lack of memory; run fewer jobs at a time"
 )
-RENEWED = 500  # calls after which a kept process makes way, should anything grow in it
+RENEWED = 120  # calls after which a kept process makes way: each takes a little more memory
 REHEARSED_FROM = 8  # reports; fewer do not earn back one that is made to fill the caches
 _live: set = set()
 _stopping = threading.Event()
