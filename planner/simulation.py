@@ -239,6 +239,8 @@ def simulate(requests, engine, *, replicas=1, wanted=None, outages=(), skip=True
     engine = _checked_engine(engine)
     arrival = np.empty(len(asked))
     arrival[:] = other.pop("arrival", asked["arrival"])
+    if np.isinf(arrival).any():
+        raise ValueError("arrival = inf; give a time, or NaN where another request releases it")
     if other:
         asked = asked.copy()
         for name, values in other.items():
@@ -336,8 +338,6 @@ def _checked_requests(requests):
         if array.size and not (array.min() >= least and array.max() < np.inf):
             value = array[~((array >= least) & (array < np.inf))][0]
             raise ValueError(f"{name} = {value} is no length or time; give {least} or more")
-    if np.isinf(arrays["arrival"]).any():
-        raise ValueError("arrival = inf; give a time, or NaN where another request releases it")
     least, most = arrays["successor"].min(initial=NONE), arrays["successor"].max(initial=NONE)
     named = arrays["successor"][arrays["successor"] >= 0] if most >= 0 else np.arange(0)
     known = named[named < len(arrays["prompt"])]

@@ -448,5 +448,7 @@ def test_prepared_requests_are_served_again_and_again():
         fresh = simulate(asked_for._replace(arrival=asked_for.arrival / factor), sort)
         for name, values in fresh._asdict().items():
             np.testing.assert_array_equal(getattr(again, name), values, err_msg=name)
+    with pytest.raises(ValueError, match="arrival = inf"):
+        simulate(ready, sort, arrival=np.inf)
     for values, before in zip(first, kept, strict=True):  # what was handed out is left alone
         np.testing.assert_array_equal(values, before)
