@@ -4,9 +4,10 @@ The bits come from ``quantisation``; here they meet the engines: file kinds, sha
 """
 
 from functools import lru_cache
+from typing import Annotated
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from planner.quantisation import bits_per_weight, is_gguf
 
@@ -37,7 +38,7 @@ class Format(BaseModel):
     id: str
     name: str
     family: str
-    bits: float
+    bits: Annotated[float, Field(gt=0, le=32, allow_inf_nan=False)]
     compute_precision: str
     engines: tuple[str, ...]
     quality_note: str

@@ -217,7 +217,7 @@ class ApiPrice(Record):
     input: Number
     output: Number
     cached_input: Number | None = None
-    peak_factor: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 1.0
+    peak_factor: Annotated[float, Field(ge=1, le=100, allow_inf_nan=False)] = 1.0
     peak_hours: Annotated[float, Field(ge=0, le=24, allow_inf_nan=False)] = 0.0
     currency: Currency
     source: Text

@@ -6,11 +6,13 @@ import os
 import re
 import zipfile
 from random import Random
+from typing import get_args
 
 import fuzz
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from planner import (
     catalogue,
@@ -230,6 +232,19 @@ CELLS = ["", "-1", "1e999", "1e300", "nan", "9" * 5_000, "x" * 9_000, "=1+1", ".
 
 
 DATA = {table.file: (catalogue.DATA / table.file).read_bytes() for table in catalogue.TABLES}
+
+
+def test_every_number_of_a_record_has_a_highest():
+    """A figure of 1e300 is a slip of the pen, wherever it stands."""
+    for table in catalogue.TABLES:
+        for name, field in table.record.model_fields.items():
+            kinds = [field.annotation, *get_args(field.annotation)]
+            if float not in kinds:
+                continue
+            with pytest.raises(ValidationError) as problem:
+                table.record(**{name: 1e300})
+            told = [error["type"] for error in problem.value.errors() if error["loc"] == (name,)]
+            assert told == ["less_than_equal"], f"{table.file}, {name}: {told}"
 
 
 @QUICK
